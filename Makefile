@@ -1,0 +1,142 @@
+# `make` alone lists what there is. Set-up happens by itself, once, and again when its pins change.
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+AZURITE := tests/local_azure/azurite
+COLLECTION := build/collections/ansible_collections/vmguard/azure
+READY := $(VENV)/.stamp $(AZURITE)/node_modules/.stamp $(COLLECTION)
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)/tests
+# Playbooks find the work tree as vmguard.azure, and nothing is written into the user's home.
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
+export ANSIBLE_HOME := $(CURDIR)/build/ansible
+
+# In the order in which `make test` runs them: the quick ones first.
+STEPS := lint unit sanity integration molecule clients demo
+
+##@ Try it
+.PHONY: demo
+demo: setup ## protect two VMs, lose data, bring it back: all on this machine
+	@python tests/demo/demo.py
+
+.PHONY: azure
+azure: setup ## run local Azure in the foreground; it prints the environment to paste elsewhere
+	@exec python -m local_azure
+
+##@ Test it
+.PHONY: test
+test: setup ## everything, what fails quickly first
+	@for step in $(STEPS); do \
+	  echo; echo "=== make $$step"; began=$$SECONDS; \
+	  $(MAKE) $$step || { echo "=== make $$step failed after $$((SECONDS - began)) s"; exit 1; }; \
+	  echo "=== make $$step passed in $$((SECONDS - began)) s"; \
+	done; echo; echo "All of $(STEPS) passed in $$SECONDS s."
+
+.PHONY: lint
+lint: $(VENV)/.stamp $(COLLECTION) ## formatter, linter, complexity, fragments, ansible-lint (production), docs
+	@ruff format --check --quiet . || { echo "Not formatted: run 'make format'."; exit 1; }
+	@ruff check --quiet .
+	@$(MAKE) changelog
+	@ansible-lint --offline --nocolor
+	@$(MAKE) docs-lint
+
+.PHONY: unit
+unit: setup ## unit, contract and meta tests; PYTEST_ARGS="-k name" picks some
+	@pytest --quiet -n 2 $(wildcard tests/unit tests/contract) $(PYTEST_ARGS)
+
+.PHONY: sanity
+sanity: $(VENV)/.stamp ## ansible-test sanity, no ignores; SANITY_ARGS="--test pylint" picks some
+	@python tests/tools/sanity.py $(SANITY_ARGS)
+
+.PHONY: integration
+integration: setup ## playbook tests against local Azure; PYTEST_ARGS="-k name" picks some
+	@pytest --quiet -n 2 tests/playbooks $(PYTEST_ARGS)
+
+.PHONY: molecule
+molecule: setup ## the roles against local Azure, with molecule's idempotence step
+	@cd extensions && MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/build/molecule molecule test
+
+.PHONY: clients
+clients: setup ## the Azure CLI and azure.azcollection, unchanged, against local Azure
+	@pytest --quiet tests/clients $(PYTEST_ARGS)
+
+.PHONY: docs-lint
+docs-lint: $(VENV)/.stamp $(COLLECTION) ## the documentation of every plugin and role
+	@mkdir -p build/home
+	@HOME=$(CURDIR)/build/home antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent --disallow-unknown-collection-refs .
+
+.PHONY: changelog
+changelog: $(VENV)/.stamp ## the changelog fragments
+	@antsibull-changelog lint
+
+.PHONY: oldest
+oldest: setup build/oldest/.stamp ## unit tests with the oldest packages that requirements.txt allows
+	@PATH="$(CURDIR)/build/oldest/bin:$$PATH" build/oldest/bin/python -m pytest --quiet tests/unit $(PYTEST_ARGS)
+
+##@ Change it
+.PHONY: setup
+setup: ## the virtual environment, Azurite, the collection's place in build/
+	@$(MAKE) --silent -j2 $(READY)
+
+.PHONY: format
+format: $(VENV)/.stamp ## format the Python code, and mend what the linter can
+	@ruff check --quiet --fix --exit-zero .
+	@ruff format --quiet .
+
+.PHONY: action-groups
+action-groups: $(VENV)/.stamp ## write the modules there are into meta/runtime.yml
+	@python tests/tools/action_groups.py --write
+
+.PHONY: pins
+pins: ## write tests/requirements/dev.txt from dev.in, with the newest versions there are
+	@rm -rf build/pins && $(PYTHON) -m venv build/pins
+	@build/pins/bin/python -m pip install -qq --requirement tests/requirements/dev.in
+	@{ echo "# Written by 'make pins' from dev.in: do not edit."; build/pins/bin/python -m pip freeze; } \
+	  > build/pins/dev.txt && mv build/pins/dev.txt tests/requirements/dev.txt
+
+.PHONY: build
+build: $(VENV)/.stamp ## the collection as an artefact, in build/
+	@ansible-galaxy collection build --force --output-path build .
+
+.PHONY: clean
+clean: ## remove what all of this made
+	@rm -rf build $(VENV) $(AZURITE)/node_modules tests/output .ansible .pytest_cache .ruff_cache
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: name it with 'make PYTHON=...'."; exit 1; }
+	@echo "Setting up $(VENV) (about a minute)"
+	@$(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed: install its venv package."; exit 1; }
+
+$(VENV)/.stamp: tests/requirements/dev.txt | $(BIN)/python
+	@$(PIP_INSTALL) --requirement tests/requirements/dev.txt
+	@touch $@
+
+$(AZURITE)/node_modules/.stamp: $(AZURITE)/package-lock.json tests/requirements/node.txt | $(BIN)/python
+	@echo "Setting up Azurite (about a minute)"
+	@tests/tools/install_azurite.sh $(AZURITE) tests/requirements/node.txt
+	@touch $@
+
+$(COLLECTION):
+	@mkdir -p $(@D) && ln -sfn ../../../.. $@
+
+build/oldest/.stamp: requirements.txt tests/requirements/dev.txt
+	@rm -rf build/oldest && $(PYTHON) -m venv build/oldest
+	@sed 's/>=/==/' requirements.txt > build/oldest/bounds.txt
+	@grep -E '^(ansible-core|hypothesis|pytest|pytest-xdist|antsibull-changelog)==' tests/requirements/dev.txt \
+	  >> build/oldest/bounds.txt
+	@build/oldest/bin/python -m pip install -qq --disable-pip-version-check -r build/oldest/bounds.txt
+	@touch $@
