@@ -1,0 +1,135 @@
+"""What disks, snapshots and collections have in common: ids, regions, lists, answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arm.operations import Operation
+from ..arm.resources import Resource, need_group
+from ..arm.router import Call
+from ..errors import ArmError, conflict, invalid_parameter
+from ..http_types import Response, json_response
+from ..state import State
+
+RATE = "x-ms-ratelimit-remaining-resource"
+
+
+def rate(*items: str) -> dict[str, str]:
+    """The header that says how many calls remain: ``Name;number`` of the compute provider."""
+    return {RATE: ",".join(f"Microsoft.Compute/{item}" for item in items)}
+
+
+GET_RATE = rate("LowCostGet3Min;14999", "LowCostGet30Min;119999")
+DISK_WRITE_RATE = rate("CreateUpdateDisks3Min;2999", "CreateUpdateDisks30Min;24999")
+DISK_DELETE_RATE = rate("DeleteDisks3Min;2999", "DeleteDisks30Min;23999")
+DISK_ACCESS_RATE = rate("HighCostDiskHydrate3Min;999", "HighCostDiskHydrate30Min;7999")
+SNAPSHOT_RATE = rate(
+    "HighCostSnapshotCreateHydrate3Min;999", "HighCostSnapshotCreateHydrate30Min;7999"
+)
+
+
+def tracked_id(call: Call, collection: str) -> str:
+    """The id that the path of a call names, in the caller's casing."""
+    return (
+        f"/subscriptions/{call['subscription']}/resourceGroups/{call['group']}"
+        f"/providers/Microsoft.Compute/{collection}/{call['name']}"
+    )
+
+
+def normal_location(name: Any) -> str:
+    """A region as Resource Manager stores it: ``West Europe`` is ``westeurope``."""
+    if not isinstance(name, str) or not name.strip():
+        raise ArmError(
+            400, "LocationRequired", "The location property is required for this definition.",
+            gateway=True,
+        )  # fmt: skip
+    return name.replace(" ", "").lower()
+
+
+def properties_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The ``properties`` of a request, ``{}`` where it has none."""
+    return member(body, "properties")
+
+
+def member(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object inside a request's body, ``{}`` where it is absent."""
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise invalid_parameter(f"Required parameter '{name}' is not an object.")
+    return found
+
+
+def new_location(state: State, call: Call, body: dict[str, Any]) -> str:
+    """The region of a resource to create, its resource group checked."""
+    need_group(state.resources, call["subscription"], call["group"])
+    return normal_location(body.get("location"))
+
+
+def check_location(resource: Resource, body: dict[str, Any]) -> None:
+    """Refuse to move an existing resource to another region."""
+    if "location" not in body:
+        return
+    asked = normal_location(body["location"])
+    held = normal_location(resource.location)
+    if asked != held:
+        raise ArmError(
+            409, "InvalidResourceLocation",
+            f"The resource '{resource.name}' already exists in location '{held}' in resource"
+            f" group '{resource.group}'. A resource with the same name cannot be created in"
+            f" location '{asked}'. Please select a new resource name.",
+            gateway=True,
+        )  # fmt: skip
+
+
+def change_refused(name: str) -> ArmError:
+    return conflict("PropertyChangeNotAllowed", f"Changing property '{name}' is not allowed.")
+
+
+def source_not_found(resource_id: str) -> ArmError:
+    """The disk provider's 404 for a source that is not in the region asked."""
+    name = resource_id.rstrip("/").rsplit("/", 1)[-1]
+    return ArmError(404, "NotFound", f"Resource {name} is not found.")
+
+
+def too_many_requests(state: State) -> ArmError:
+    return ArmError(
+        429, "OperationNotAllowed",
+        "The server rejected the request because too many requests have been received for this"
+        " subscription.",
+        headers={"Retry-After": str(state.config.retry_after.throttled)},
+    )  # fmt: skip
+
+
+def listing(bodies: list[dict[str, Any]], *, upper_group: bool) -> dict[str, Any]:
+    """A list's body. Lists of a whole subscription have the resource group in upper case."""
+    if upper_group:
+        for body in bodies:
+            parts = body["id"].split("/")
+            parts[4] = parts[4].upper()
+            body["id"] = "/".join(parts)
+    return {"value": bodies}
+
+
+def disk_write_answer(
+    state: State, call: Call, operation: Operation, body: dict[str, Any], rate: dict[str, str]
+) -> Response:
+    """The 202 of a PUT or PATCH of a disk or snapshot."""
+    headers = state.operations.headers(
+        operation, call, location=True, retry_after=state.config.retry_after.disk_write
+    )
+    return json_response(202, body, {**headers, **rate})
+
+
+def empty_answer(
+    state: State,
+    call: Call,
+    operation: Operation,
+    rate: dict[str, str],
+    *,
+    notification: bool = False,
+) -> Response:
+    """The 202 without a body of a DELETE or an access call."""
+    headers = state.operations.headers(operation, call, location=True, notification=notification)
+    return Response(202, {**headers, **rate, "Content-Length": "0"})

@@ -1,0 +1,177 @@
+"""Microsoft.Compute/virtualMachines."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from ..arm.operations import Operation
+from ..arm.resources import Resource
+from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Router
+from ..http_types import Response, json_response
+from ..state import State
+from .marketplace import Marketplace
+from .sizes import Sizes
+from .tracked import (
+    GET_RATE,
+    check_location,
+    empty_answer,
+    listing,
+    member,
+    new_location,
+    properties_of,
+    rate,
+    tracked_id,
+)
+from .vm_direct import create_vm_directly
+from .vm_instance_view import instance_view
+from .vm_model import VM_TYPE, answer, check_name, missing
+from .vm_power import PACED
+from .vm_storage import Machine
+from .vm_writes import Writes
+
+__all__ = ["VirtualMachines", "create_vm_directly"]
+
+_PUT_RATE = rate("PutVM3Min;239", "PutVM30Min;1197")
+_UPDATE_RATE = rate("UpdateVM3Min;239", "UpdateVM30Min;1199")
+_DELETE_RATE = rate("DeleteVM3Min;239", "DeleteVM30Min;1199")
+_POWER = ("start", "powerOff", "deallocate", "restart", "redeploy")
+
+
+class VirtualMachines:
+    """Creates, changes, shows, starts, stops and deletes virtual machines.
+
+    Attributes:
+        page_size: how many machines a page of a list holds.
+    """
+
+    page_size = 200
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._writes = Writes(state)
+
+    def routes(self, router: Router) -> None:
+        group = f"{GROUP}{COMPUTE}/virtualMachines"
+        one = f"{group}/{{name}}"
+        router.add("GET", f"{SUBSCRIPTION}{COMPUTE}/virtualMachines", self._list)
+        router.add("GET", group, self._list)
+        router.add("PUT", one, self._put)
+        router.add("PATCH", one, self._patch)
+        router.add("GET", one, self._get)
+        router.add("DELETE", one, self._delete)
+        router.add("GET", f"{one}/instanceView", self._instance_view)
+        router.add("GET", f"{one}/extensions", self._extensions)
+        for action in _POWER:
+            router.add("POST", f"{one}/{action}", lambda call, name=action: self._power(call, name))
+        router.add("POST", f"{one}/reapply", self._reapply)
+        router.add("POST", f"{one}/generalize", self._generalize)
+        Sizes(self._state).routes(router)
+        Marketplace().routes(router)
+
+    # -- reading
+
+    def _find(self, call: Call) -> Resource:
+        return self._state.resources.need(tracked_id(call, "virtualMachines"))
+
+    def _body(self, vm: Resource, call: Call) -> dict[str, Any]:
+        body = answer(vm)
+        expand = call.request.query.get("$expand", "").lower()
+        if "instanceview" in expand or call.request.query.get("statusOnly", "").lower() == "true":
+            body["properties"]["instanceView"] = instance_view(self._state, vm)
+        return body
+
+    def _get(self, call: Call) -> Response:
+        return json_response(200, self._body(self._find(call), call), GET_RATE)
+
+    def _instance_view(self, call: Call) -> Response:
+        return json_response(200, instance_view(self._state, self._find(call)), GET_RATE)
+
+    def _extensions(self, call: Call) -> Response:
+        self._find(call)
+        return json_response(200, {"value": []}, GET_RATE)
+
+    def _list(self, call: Call) -> Response:
+        group = call.params.get("group")
+        found = list(
+            self._state.resources.of_type(VM_TYPE, subscription=call["subscription"], group=group)
+        )
+        token = call.request.query.get("$skiptoken", "")
+        start = int(token) if token.isdecimal() else 0
+        end = start + self.page_size
+        bodies = [self._body(vm, call) for vm in found[start:end]]
+        body = listing(bodies, upper_group=group is None)
+        if end < len(found):
+            query = {**call.request.query, "$skiptoken": str(end)}
+            text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+            body["nextLink"] = f"{self._state.operations.base_url}{call.request.path}?{text}"
+        return json_response(200, body, GET_RATE)
+
+    # -- writing
+
+    def _put(self, call: Call) -> Response:
+        body = call.body()
+        held = self._state.resources.get(tracked_id(call, "virtualMachines"))
+        if held is None:
+            return self._create(call, body)
+        check_location(held, body)
+        body.setdefault("tags", None)
+        storage = member(properties_of(body), "storageProfile")
+        if storage:
+            storage.setdefault("dataDisks", [])
+        return self._change(call, held, body, notify=True)
+
+    def _create(self, call: Call, body: dict[str, Any]) -> Response:
+        check_name(call["name"])
+        location = new_location(self._state, call, body)
+        size = member(properties_of(body), "hardwareProfile").get("vmSize")
+        if not size:
+            raise missing("hardwareProfile.vmSize")
+        identity = tracked_id(call, "virtualMachines")
+        machine = Machine(identity, location, body.get("zones") or [], size)
+        vm, operation = self._writes.create(machine, body)
+        headers = self._operation_headers(operation, call)
+        return json_response(201, answer(vm), {**headers, **_PUT_RATE})
+
+    def _patch(self, call: Call) -> Response:
+        return self._change(call, self._find(call), call.body(), notify=False)
+
+    def _change(self, call: Call, vm: Resource, body: dict[str, Any], *, notify: bool) -> Response:
+        """A 200 either way; where a PATCH changes nothing, no operation is announced."""
+        differs, operation = self._writes.change(vm, body)
+        headers = self._operation_headers(operation, call) if differs or notify else {}
+        return json_response(200, answer(vm), {**headers, **_PUT_RATE})
+
+    def _operation_headers(self, operation: Operation, call: Call) -> dict[str, str]:
+        retry_after = self._state.config.retry_after.vm_write
+        return self._state.operations.headers(
+            operation, call, location=False, retry_after=retry_after
+        )
+
+    def _power(self, call: Call, action: str) -> Response:
+        operation = self._writes.power(self._find(call), action)
+        rates = _DELETE_RATE if action == "deallocate" else _UPDATE_RATE
+        return self._accepted(call, operation, rates, retry=action.lower() in PACED)
+
+    def _reapply(self, call: Call) -> Response:
+        operation = self._writes.reapply(self._find(call))
+        return self._accepted(call, operation, _UPDATE_RATE, retry=False)
+
+    def _generalize(self, call: Call) -> Response:
+        self._find(call).hidden["generalized"] = True
+        return Response(200, _UPDATE_RATE)
+
+    def _delete(self, call: Call) -> Response:
+        vm = self._state.resources.get(tracked_id(call, "virtualMachines"))
+        if vm is None:
+            return Response(204)
+        return self._accepted(call, self._writes.delete(vm), _DELETE_RATE, retry=True)
+
+    def _accepted(
+        self, call: Call, operation: Operation, rates: dict[str, str], *, retry: bool
+    ) -> Response:
+        response = empty_answer(self._state, call, operation, rates)
+        if not retry:
+            return response
+        headers = {**response.headers, "Retry-After": str(self._state.config.retry_after.vm_write)}
+        return Response(response.status, headers)

@@ -1,0 +1,198 @@
+"""What a virtual machine looks like, but for its disks and interfaces."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..arm.resources import Resource
+from ..errors import conflict, invalid_parameter
+from .tracked import change_refused
+
+VM_TYPE = "Microsoft.Compute/virtualMachines"
+
+# Echoed as given, in the service's order.
+_ECHOED = (
+    "additionalCapabilities", "applicationProfile", "availabilitySet", "billingProfile",
+    "capacityReservation", "diagnosticsProfile", "evictionPolicy", "extensionsTimeBudget", "host",
+    "hostGroup", "licenseType", "platformFaultDomain", "priority", "proximityPlacementGroup",
+    "scheduledEventsProfile", "securityProfile", "userData", "virtualMachineScaleSet",
+)  # fmt: skip
+_NEVER_SHOWN = ("userData",)
+_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}\w)?", re.ASCII)
+_NAME_RULE = r"^[^_\W][\w\-._]{0,79}(?<![-.])$"
+_BAD_CHARACTERS = "`~!@#$%^&*()=+_[]{}\\|;:.'\",<>/?"
+_LINUX_BAD_CHARACTERS = _BAD_CHARACTERS.replace(".", "")
+_LINUX_NAME, _WINDOWS_NAME = 64, 15
+
+
+def vm_id(subscription: str, group: str, name: str) -> str:
+    return (
+        f"/subscriptions/{subscription}/resourceGroups/{group}"
+        f"/providers/Microsoft.Compute/virtualMachines/{name}"
+    )
+
+
+def check_name(name: str) -> None:
+    """Refuse a resource name that the service refuses."""
+    if not _NAME.fullmatch(name):
+        raise invalid_parameter(
+            f"The entity name 'vmName' is invalid according to its validation rule: {_NAME_RULE}."
+        )
+
+
+def _check_computer_name(name: str, os_type: str) -> None:
+    windows = os_type.lower() == "windows"
+    limit = _WINDOWS_NAME if windows else _LINUX_NAME
+    bad = _BAD_CHARACTERS if windows else _LINUX_BAD_CHARACTERS
+    if (
+        name
+        and len(name) <= limit
+        and not set(name) & set(bad)
+        and not (windows and name.isdigit())
+    ):
+        return
+    listed = " ".join(bad)
+    if windows:
+        raise invalid_parameter(
+            f"Windows computer name cannot be more than {limit} characters long, be entirely"
+            f" numeric, or contain the following characters: {listed}."
+        )
+    raise invalid_parameter(
+        f"Linux host name cannot exceed {limit} characters in length or contain the following"
+        f" characters: {listed}."
+    )
+
+
+def os_profile(asked: dict[str, Any], vm_name: str, os_type: str) -> dict[str, Any]:
+    """The OS profile with the service's defaults and without its secrets."""
+    name = asked.get("computerName") or vm_name
+    _check_computer_name(name, os_type)
+    if not asked.get("adminUsername"):
+        raise missing("osProfile.adminUsername")
+    made: dict[str, Any] = {"computerName": name, "adminUsername": asked["adminUsername"]}
+    if os_type.lower() == "windows":
+        made["windowsConfiguration"] = _windows(asked.get("windowsConfiguration") or {})
+    else:
+        made["linuxConfiguration"] = _linux(asked.get("linuxConfiguration") or {}, asked)
+    return {
+        **made, "secrets": asked.get("secrets") or [],
+        "allowExtensionOperations": asked.get("allowExtensionOperations", True),
+        "requireGuestProvisionSignal": True,
+    }  # fmt: skip
+
+
+def _windows(asked: dict[str, Any]) -> dict[str, Any]:
+    patches = {"patchMode": "AutomaticByOS", "assessmentMode": "ImageDefault"}
+    return {
+        "provisionVMAgent": True, "enableAutomaticUpdates": True, **asked,
+        "patchSettings": {**patches, **(asked.get("patchSettings") or {})},
+        "enableVMAgentPlatformUpdates": False,
+    }  # fmt: skip
+
+
+def _linux(asked: dict[str, Any], profile: dict[str, Any]) -> dict[str, Any]:
+    locked = not profile.get("adminPassword")
+    patches = {"patchMode": "ImageDefault", "assessmentMode": "ImageDefault"}
+    return {
+        "disablePasswordAuthentication": locked, **asked, "provisionVMAgent": True,
+        "patchSettings": {**patches, **(asked.get("patchSettings") or {})},
+        "enableVMAgentPlatformUpdates": False,
+    }  # fmt: skip
+
+
+def missing(name: str) -> Exception:
+    """The provider's refusal of a request that lacks something."""
+    return invalid_parameter(f"Required parameter '{name}' is missing (null).")
+
+
+def busy() -> Exception:
+    """The provider's refusal of a second write while one is under way."""
+    return conflict(
+        "Conflict",
+        "The request failed due to conflict with a concurrent request. To resolve it, please refer"
+        " to https://aka.ms/activitylog to get more details on the conflicting requests.",
+    )
+
+
+def echoed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {key: properties[key] for key in _ECHOED if properties.get(key) is not None}
+
+
+def vm_body(
+    *,
+    identity: str,
+    location: str,
+    request: dict[str, Any],
+    vm_guid: str,
+    size: str,
+    storage: dict[str, Any],
+    profile: dict[str, Any] | None,
+    network: dict[str, Any],
+    state: str,
+    created: str,
+) -> dict[str, Any]:
+    """The body of a new virtual machine, members in the service's order."""
+    body: dict[str, Any] = {
+        "name": identity.rsplit("/", 1)[1], "id": identity, "type": VM_TYPE, "location": location,
+    }  # fmt: skip
+    for key in ("tags", "zones", "plan", "extendedLocation"):
+        if request.get(key) is not None:
+            body[key] = request[key]
+    if request.get("identity"):
+        body["identity"] = identity_body(request["identity"])
+    properties: dict[str, Any] = {
+        "vmId": vm_guid, "hardwareProfile": {"vmSize": size}, "storageProfile": storage,
+    }  # fmt: skip
+    if profile is not None:
+        properties["osProfile"] = profile
+    properties["networkProfile"] = network
+    properties |= echoed(request.get("properties") or {})
+    properties |= {"provisioningState": state, "timeCreated": created}
+    body["properties"] = properties
+    return body
+
+
+def identity_body(asked: dict[str, Any]) -> dict[str, Any]:
+    """A managed identity as the service shows it, its ids made up but steady."""
+    made = dict(asked)
+    if "systemassigned" in str(asked.get("type", "")).replace(" ", "").lower():
+        made.setdefault("principalId", "00000000-0000-4000-8000-0000000000a1")
+        made.setdefault("tenantId", "00000000-0000-4000-8000-0000000000a2")
+    users = asked.get("userAssignedIdentities")
+    if users:
+        guid = "00000000-0000-4000-8000-0000000000a3"
+        made["userAssignedIdentities"] = {
+            name: {"principalId": guid, "clientId": guid}
+            for name, kept in users.items()
+            if kept is not None
+        }
+    return made
+
+
+def change_properties(vm: Resource, properties: dict[str, Any]) -> None:
+    """Take over what may change in the properties, but for disks and interfaces."""
+    size = (properties.get("hardwareProfile") or {}).get("vmSize")
+    if size:
+        vm.properties["hardwareProfile"] = {"vmSize": size}
+    if properties.get("osProfile") and "osProfile" not in vm.properties:
+        raise change_refused("osProfile")
+    tail = {key: vm.properties.pop(key) for key in ("provisioningState", "timeCreated")}
+    vm.properties.update(echoed(properties))
+    vm.properties.update(tail)
+
+
+def answer(vm: Resource) -> dict[str, Any]:
+    """What a GET shows.
+
+    While a machine is deallocated the service leaves out the sizes and SKUs of its disks.
+    """
+    body = vm.answer()
+    for name in _NEVER_SHOWN:
+        body["properties"].pop(name, None)
+    if vm.hidden.get("power") == "deallocated":
+        storage = body["properties"]["storageProfile"]
+        for disk in (storage["osDisk"], *storage["dataDisks"]):
+            disk.pop("diskSizeGB", None)
+            disk["managedDisk"].pop("storageAccountType", None)
+    return body

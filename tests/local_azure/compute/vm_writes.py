@@ -1,0 +1,260 @@
+"""Creating, changing and deleting virtual machines: the operations behind the requests."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from ..arm.operations import COMPUTE_OPERATIONS, Operation
+from ..arm.resources import Resource, new_guid
+from ..clock import wire_time
+from ..errors import conflict, invalid_parameter
+from ..state import State
+from .disk_model import delete_disk, detach
+from .tracked import change_refused
+from .vm_model import VM_TYPE, busy, change_properties, identity_body, missing, os_profile, vm_body
+from .vm_network import attach_network, change_network, drop_network, plan_network
+from .vm_power import ACTIONS, PACED, needs_running, set_power
+from .vm_storage import Machine, StoragePlan, plan_change, plan_new
+
+
+def machine_of(vm: Resource) -> Machine:
+    size = vm.properties["hardwareProfile"]["vmSize"]
+    return Machine(vm.id, vm.location, vm.body.get("zones") or [], size)
+
+
+def check_idle(vm: Resource) -> None:
+    """Refuse a second write while one is under way."""
+    if vm.hidden.get("busy"):
+        raise busy()
+
+
+def _nothing() -> None:
+    """Nothing to undo."""
+
+
+class Writes:
+    """Starts the operations on virtual machines; one at a time for each machine."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def _run(
+        self,
+        vm: Resource,
+        seconds: float,
+        finish: Callable[[], None],
+        undo: Callable[[], None] = _nothing,
+        meanwhile: str = "Updating",
+        *,
+        paced: bool = True,
+    ) -> Operation:
+        """Start an operation on a machine; when it ends, it leaves Succeeded or Failed behind.
+
+        ``paced``: its first poll says when to come again.
+        """
+        vm.hidden["busy"] = True
+        vm.properties["provisioningState"] = meanwhile
+
+        def end(shown: str) -> None:
+            vm.properties["provisioningState"] = shown
+            vm.hidden.update(
+                busy=False, transition=None, changed=wire_time(self._state.clock.now()),
+                failure=operation.failure,
+            )  # fmt: skip
+
+        def done() -> None:
+            finish()
+            end("Succeeded")
+
+        def failed() -> None:
+            undo()
+            end("Failed")
+
+        operation = self._state.operations.start(
+            kind=COMPUTE_OPERATIONS, subscription=vm.id.split("/")[2], location=vm.location,
+            seconds=seconds, finish=done, abort=failed,
+            poll_retry_after=self._state.config.retry_after.vm_poll if paced else None,
+        )  # fmt: skip
+        return operation
+
+    # -- create
+
+    def create(self, machine: Machine, request: dict[str, Any]) -> tuple[Resource, Operation]:
+        """Begin a new machine.
+
+        Raises:
+            ArmError: for whatever the service refuses before it begins.
+        """
+        properties = request.get("properties") or {}
+        plan = plan_new(self._state, machine, properties.get("storageProfile") or {})
+        profile = _os_profile_of(properties, plan, machine.name)
+        network = plan_network(self._state, machine, properties.get("networkProfile") or {})
+        body = vm_body(
+            identity=machine.id, location=machine.location, request=request, vm_guid=new_guid(),
+            size=machine.size, storage=plan.profile, profile=profile,
+            network=attach_network(self._state, machine, network), state="Creating",
+            created=wire_time(self._state.clock.now()),
+        )  # fmt: skip
+        hidden = {"power": "stopped", "transition": "starting", "agent": True, "created": False,
+                  "generation": _generation(plan)}  # fmt: skip
+        vm = self._state.resources.put(Resource(machine.id, VM_TYPE, body, hidden))
+        plan.begin(machine, reserved=False)
+
+        def finish() -> None:
+            self._finish_creation(vm, plan)
+
+        seconds = self._state.config.durations.vm_write
+        return vm, self._run(vm, seconds, finish, meanwhile="Creating")
+
+    def _finish_creation(self, vm: Resource, plan: StoragePlan) -> None:
+        plan.finish(self._state, machine_of(vm), reserved=False)
+        vm.hidden["created"] = True
+        set_power(self._state, vm, "running")
+
+    # -- change
+
+    def change(self, vm: Resource, request: dict[str, Any]) -> tuple[bool, Operation]:
+        """Begin a change of a machine; also answer whether anything differs.
+
+        Raises:
+            ArmError: for whatever the service refuses before it begins.
+        """
+        check_idle(vm)
+        before = copy.deepcopy(vm.body)
+        machine = machine_of(vm)
+        properties = request.get("properties") or {}
+        asked_size = (properties.get("hardwareProfile") or {}).get("vmSize")
+        machine.size = asked_size or machine.size
+        if request.get("zones") is not None and request["zones"] != machine.zones:
+            raise change_refused("zones")
+        network = properties.get("networkProfile")
+        if network:
+            plan_network(self._state, machine, network)
+        plan = plan_change(
+            self._state, machine, vm.properties["storageProfile"],
+            properties.get("storageProfile") or {}, running=vm.hidden["power"] == "running",
+        )  # fmt: skip
+        change_properties(vm, properties)
+        _change_envelope(vm, request)
+        vm.properties["storageProfile"] = plan.profile
+        differs = vm.body != before or bool(plan.wanted)
+        # Where nothing differs there is nothing to wait for, and a PATCH announces no operation.
+        seconds = self._state.config.durations.vm_write if differs else 0.0
+        return differs, self._run_change(vm, machine, plan, before, network, seconds)
+
+    def _run_change(
+        self,
+        vm: Resource,
+        machine: Machine,
+        plan: StoragePlan,
+        before: dict[str, Any],
+        network: dict[str, Any] | None,
+        seconds: float,
+    ) -> Operation:
+        reserved = vm.hidden["power"] == "deallocated"
+        plan.begin(machine, reserved=reserved)
+
+        def finish() -> None:
+            if network:
+                change_network(self._state, vm, machine, network)
+            if vm.hidden.get("created", True):
+                plan.finish(self._state, machine, reserved=reserved)
+            else:
+                self._finish_creation(vm, plan)
+
+        def undo() -> None:
+            plan.undo()
+            vm.body = before
+
+        return self._run(vm, seconds, finish, undo)
+
+    # -- power
+
+    def power(self, vm: Resource, action: str) -> Operation:
+        """Begin ``start``, ``powerOff``, ``deallocate``, ``restart`` or ``redeploy``.
+
+        Raises:
+            ArmError: when something else is under way, or the machine is not in a state for it.
+        """
+        check_idle(vm)
+        power, transition = ACTIONS[action.lower()]
+        held = vm.hidden["power"]
+        if needs_running(action.lower()) and held != "running":
+            raise conflict(
+                "OperationNotAllowed",
+                f"Operation '{action}' is not allowed on VM '{vm.name}' since the VM is not"
+                " running. You can start the VM and retry.",
+            )
+        if action.lower() == "poweroff" and held == "deallocated":
+            power, transition = held, held
+        if power != held:
+            vm.hidden["transition"] = transition
+        return self._run(
+            vm,
+            self._state.config.durations.vm_power,
+            lambda: set_power(self._state, vm, power),
+            paced=action.lower() in PACED,
+        )
+
+    def reapply(self, vm: Resource) -> Operation:
+        check_idle(vm)
+        return self._run(vm, self._state.config.durations.vm_power, _nothing, paced=False)
+
+    # -- delete
+
+    def delete(self, vm: Resource) -> Operation:
+        """Begin the deletion of a machine; disks and interfaces go with it where they say so."""
+        check_idle(vm)
+        seconds = self._state.config.durations.delete
+        return self._run(vm, seconds, lambda: self._remove(vm), meanwhile="Deleting")
+
+    def _remove(self, vm: Resource) -> None:
+        storage = vm.properties["storageProfile"]
+        drop_network(self._state, vm)
+        for entry in (storage["osDisk"], *storage["dataDisks"]):
+            disk = self._state.resources.get(entry["managedDisk"].get("id", ""))
+            if disk is None:
+                continue
+            detach(disk)
+            if entry["deleteOption"].lower() == "delete":
+                delete_disk(self._state, disk)
+        self._state.resources.remove(vm.id)
+
+
+def _os_profile_of(
+    properties: dict[str, Any], plan: StoragePlan, vm_name: str
+) -> dict[str, Any] | None:
+    """The OS profile of a new machine: needed with an image, refused with an attached OS disk."""
+    asked = properties.get("osProfile")
+    os_disk = plan.profile["osDisk"]
+    if os_disk["createOption"] == "Attach":
+        if asked:
+            raise invalid_parameter("Parameter 'osProfile' is not allowed.")
+        return None
+    if not asked:
+        if (plan.profile.get("imageReference") or {}).get("publisher"):
+            raise missing("osProfile")
+        return None
+    return os_profile(asked, vm_name, os_disk["osType"])
+
+
+def _generation(plan: StoragePlan) -> str:
+    """The generation of a new machine: that of its OS disk."""
+    for disk in plan.attached:
+        if disk.id == plan.profile["osDisk"]["managedDisk"].get("id"):
+            return disk.properties.get("hyperVGeneration", "V1")
+    return "V2"
+
+
+def _change_envelope(vm: Resource, request: dict[str, Any]) -> None:
+    """Take over what lies beside the properties, keeping the order of the members."""
+    properties = vm.body.pop("properties")
+    if "tags" in request:
+        vm.body.pop("tags", None)
+        if request["tags"] is not None:
+            vm.body["tags"] = request["tags"]
+    if request.get("identity"):
+        vm.body["identity"] = identity_body(request["identity"])
+    vm.body["properties"] = properties

@@ -1,0 +1,107 @@
+"""Faults on demand: the n-th request that matches a pattern goes wrong."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from .http_types import Request
+
+KINDS = ("status", "reset", "truncate", "fail_operation", "delay", "lost_answer")
+
+
+@dataclass
+class Fault:
+    """What goes wrong, and when.
+
+    Args:
+        pattern: regular expression searched in ``METHOD target``, in any casing.
+        kind: ``status`` answers with ``status`` and does nothing; ``reset`` cuts the connection
+            before anything is done; ``lost_answer`` does the work and then cuts the connection;
+            ``truncate`` does the work and sends half of the body; ``fail_operation`` lets the
+            operation that the request starts end as Failed; ``delay`` waits ``seconds`` first.
+        nth: the first matching request that it hits, from 1.
+        times: how many matching requests in a row.
+    """
+
+    pattern: str
+    kind: str = "status"
+    nth: int = 1
+    times: int = 1
+    status: int = 500
+    code: str = "InternalServerError"
+    message: str = "An injected fault."
+    retry_after: int | None = None
+    seconds: float = 0.0
+    seen: int = 0
+    hits: int = 0
+    _regex: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"There is no fault {self.kind!r}; choose one of {', '.join(KINDS)}.")
+        try:
+            self._regex = re.compile(self.pattern, re.IGNORECASE)
+        except re.error as error:
+            raise ValueError(
+                f"The pattern {self.pattern!r} is not a regular expression: {error}."
+            ) from error
+
+        _check_numbers(self)
+
+    def strikes(self, request: Request) -> bool:
+        if not self._regex.search(f"{request.method} {request.target}"):
+            return False
+        self.seen += 1
+        struck = self.nth <= self.seen < self.nth + self.times
+        self.hits += struck
+        return struck
+
+    def public(self) -> dict[str, Any]:
+        body = asdict(self)
+        del body["_regex"]
+        return body
+
+
+OPTIONS = {item.name for item in fields(Fault) if item.init} - {"seen", "hits"}
+
+
+def _check_numbers(fault: Fault) -> None:
+    """Refuse what would go wrong only when the fault strikes.
+
+    Raises:
+        ValueError: for a number that is none, or is out of its range.
+    """
+    ranges = {"nth": (1, 1e9), "times": (1, 1e9), "status": (400, 599), "seconds": (0, 600)}
+    if fault.retry_after is not None:
+        ranges["retry_after"] = (0, 1e6)
+    for name, (least, most) in ranges.items():
+        value = getattr(fault, name)
+        whole = isinstance(value, int) or (name == "seconds" and isinstance(value, float))
+        if isinstance(value, bool) or not whole or not least <= value <= most:
+            raise ValueError(f"{name} of a fault cannot be {value!r}.")
+
+
+class Faults:
+    """The faults in force."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> None:
+        self._faults.append(fault)
+
+    def clear(self) -> None:
+        self._faults.clear()
+
+    def all(self) -> list[Fault]:
+        return list(self._faults)
+
+    def strike(self, request: Request) -> Fault | None:
+        """The first fault that hits this request; all matching faults count it."""
+        with self._lock:
+            hits = [fault for fault in self._faults if fault.strikes(request)]
+        return hits[0] if hits else None

@@ -1,0 +1,1 @@
+"""Disks, their snapshots, and the page-blob data plane that serves them."""
