@@ -1,0 +1,174 @@
+"""Every kind of fault as a client meets it on the wire."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from https_world import Client, client
+
+from local_azure.control_client import ControlError
+from local_azure.faults import KINDS, Fault, Faults
+from local_azure.http_types import Request
+
+CUT = (ConnectionError, ssl.SSLError, http.client.RemoteDisconnected)
+
+
+@pytest.fixture
+def azure() -> Iterator[Client]:
+    with client() as made:
+        made.make_group()
+        yield made
+
+
+def inject(azure: Client, pattern: str, **more: Any) -> None:
+    azure.local.control.fault(pattern, **more)
+
+
+def groups(azure: Client) -> list[str]:
+    return [item["name"] for item in azure.call("GET", "resourceGroups").body["value"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "wait"),
+    [
+        (429, "TooManyRequests", 7),
+        (500, "InternalServerError", None),
+        (503, "ServerBusy", 2),
+        (409, "OperationNotAllowed", None),
+    ],
+)
+def test_status(azure: Client, status: int, code: str, wait: int | None) -> None:
+    inject(azure, "PUT .*resourceGroups/late", status=status, code=code, retry_after=wait)
+    answer = azure.make_group("late")
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.headers.get("retry-after") == (None if wait is None else str(wait))
+    assert groups(azure) == ["group"]
+    assert azure.make_group("late").status == 201
+
+
+def test_reset_does_nothing(azure: Client) -> None:
+    inject(azure, "PUT .*resourceGroups/late", kind="reset")
+    with pytest.raises(CUT):
+        azure.make_group("late")
+    assert groups(azure) == ["group"]
+
+
+def test_lost_answer_does_the_work(azure: Client) -> None:
+    inject(azure, "PUT .*resourceGroups/late", kind="lost_answer")
+    with pytest.raises(CUT):
+        azure.make_group("late")
+    assert groups(azure) == ["group", "late"]
+
+
+def test_truncate_sends_half_of_the_body(azure: Client) -> None:
+    whole = azure.call("GET", "resourceGroups").data
+    inject(azure, "GET .*resourceGroups", kind="truncate")
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        azure.call("GET", "resourceGroups")
+    assert caught.value.partial == whole[: len(whole) // 2]
+    assert azure.call("GET", "resourceGroups").data == whole
+
+
+def test_failed_operation(azure: Client) -> None:
+    inject(azure, "PUT .*disks/", kind="fail_operation", code="Broken", message="It broke.")
+    begun = azure.put_disk()
+    assert begun.status == 202
+    ended = azure.poll(begun).body
+    assert ended["status"] == "Failed"
+    assert ended["error"] == {"code": "Broken", "message": "It broke."}
+    assert azure.put_disk("other").status == 202
+
+
+def test_failed_operation_hits_only_its_request(azure: Client) -> None:
+    inject(azure, "GET .*resourceGroups", kind="fail_operation")
+    assert azure.call("GET", "resourceGroups").status == 200
+    begun = azure.put_disk()
+    assert azure.poll(begun).body["status"] == "Succeeded"
+
+
+def test_delay_answers_in_the_end(azure: Client) -> None:
+    inject(azure, "PUT .*resourceGroups/late", kind="delay", seconds=0.01)
+    assert azure.make_group("late").status == 201
+    assert azure.requests()[-1]["fault"] == "delay"
+
+
+def test_counting(azure: Client) -> None:
+    inject(azure, "GET .*resourceGroups", status=503, nth=2, times=2)
+    seen = [azure.call("GET", "resourceGroups").status for turn in range(5)]
+    assert seen == [200, 503, 503, 200, 200]
+    (fault,) = azure.local.control.call("GET", "faults")
+    assert (fault["seen"], fault["hits"]) == (5, 2)
+
+
+def test_a_pattern_sees_method_and_query_in_any_casing(azure: Client) -> None:
+    inject(azure, "get .*RESOURCEGROUPS.*api-version=2021", status=503)
+    assert azure.make_group("other").status == 201
+    assert azure.call("GET", "resourceGroups").status == 503
+
+
+def test_faults_of_the_token_service(azure: Client) -> None:
+    inject(azure, "POST .*/token", status=503)
+    assert azure.ask_token().status == 503
+    assert azure.ask_token().status == 200
+
+
+def test_faults_spare_the_control_interface(azure: Client) -> None:
+    inject(azure, ".*", status=503, times=9)
+    assert azure.call("GET", "resourceGroups").status == 503
+    azure.local.control.clear_faults()
+    assert azure.call("GET", "resourceGroups").status == 200
+    assert azure.local.control.call("GET", "faults") == []
+
+
+def test_the_audit_says_what_was_hit(azure: Client) -> None:
+    inject(azure, "GET .*resourceGroups", status=429)
+    azure.call("GET", "resourceGroups")
+    azure.call("GET", "resourceGroups")
+    hit, spared = azure.requests()[-2:]
+    assert (hit["status"], hit["fault"]) == (429, "status")
+    assert spared["status"] == 200 and "fault" not in spared
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"kind": "smoke"}, "no fault 'smoke'"),
+        ({"pattern": "("}, "not a regular expression"),
+        ({"nth": 0}, "nth"),
+        ({"times": "2"}, "times"),
+        ({"status": 200}, "status"),
+        ({"retry_after": -1}, "retry_after"),
+        ({"seconds": True}, "seconds"),
+        ({"flavour": "mint"}, "'flavour'"),
+        ({"hits": 3}, "'hits'"),
+    ],
+)
+def test_a_wrong_fault_is_refused(azure: Client, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ControlError, match=said):
+        azure.local.control.call("POST", "faults", {"pattern": "x", **wrong})
+    assert azure.local.control.call("GET", "faults") == []
+
+
+def test_a_fault_needs_a_pattern(azure: Client) -> None:
+    with pytest.raises(ControlError, match="'pattern' is missing"):
+        azure.local.control.call("POST", "faults", {"kind": "reset"})
+
+
+def test_all_matching_faults_count_and_the_first_strikes() -> None:
+    faults = Faults()
+    first, second = Fault("GET", status=500, nth=2), Fault("GET", status=503)
+    faults.add(first)
+    faults.add(second)
+    struck = [faults.strike(Request("GET", "/x")) for turn in range(3)]
+    assert struck == [second, first, None]
+    assert (first.seen, second.seen) == (3, 3)
+
+
+def test_every_kind_is_tried_here() -> None:
+    assert set(KINDS) == {
+        "status", "reset", "truncate", "fail_operation", "delay", "lost_answer"
+    }  # fmt: skip
