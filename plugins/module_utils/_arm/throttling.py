@@ -1,0 +1,44 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Retries on throttling and passing faults, within the task's deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.vmguard.azure.plugins.module_utils._clock import Deadline
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import Throttled
+
+RETRIES = 8
+LONGEST_BACKOFF = 60.0
+
+
+def retry_policy(deadline: Deadline) -> Any:
+    """azure-core's retry policy, sleeping by the task's clock and never beyond its deadline.
+
+    It obeys Retry-After, which Azure sets up to 1,200 s. Raises Throttled instead of a sleep that
+    would outlast the deadline.
+    """
+    from azure.core.pipeline.policies import RetryPolicy
+
+    class DeadlineRetryPolicy(RetryPolicy):
+        def sleep(
+            self,
+            settings: dict[str, Any],
+            transport: Any,  # noqa: ARG002 - the base class passes it
+            response: Any = None,
+        ) -> None:
+            wanted = self.get_retry_after(response) if response is not None else None
+            if wanted is None:
+                wanted = self.get_backoff_time(settings)
+            if wanted > deadline.remaining:
+                raise Throttled(
+                    f"Azure asks to wait {wanted:.0f} s before the next attempt, but only"
+                    f" {deadline.remaining:.0f} s of wait_timeout are left.",
+                    code="Throttled",
+                    hint="Run again later, or give the task a longer wait_timeout.",
+                )
+            deadline.pause(wanted)
+
+    return DeadlineRetryPolicy(retry_total=RETRIES, retry_backoff_max=LONGEST_BACKOFF)

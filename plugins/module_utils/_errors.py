@@ -1,0 +1,239 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The errors that the engine raises. Private to this collection.
+
+Every error is a whole sentence for a person (``message``), with what a program needs beside it
+(``failure()``). No text of an error holds a secret: all of it goes through ``scrub``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+HIDDEN = "***"
+
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
+        ),
+        HIDDEN,
+    ),
+    # A shared access signature: the whole query goes, its other fields are of no use without it.
+    (re.compile(r"\?[^\s\"'<>\\]*?\bsig(?:=|%3D)[^\s\"'<>\\]*", re.I), f"?{HIDDEN}"),
+    (re.compile(r"(\b|%26|%3F)sig(=|%3D)[^&\s\"'<>\\;,]+", re.I), rf"\g<1>sig\g<2>{HIDDEN}"),
+    # The signed parts of an operation's address: certificate, signature, hash.
+    (re.compile(r"([?&][csh]=)[^&\s\"'<>\\]{20,}"), rf"\g<1>{HIDDEN}"),
+    (re.compile(r"\b(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.I), rf"\g<1>{HIDDEN}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"), HIDDEN),
+    (
+        re.compile(
+            r"(\\?[\"']?\b(?:client_secret|client_assertion|access_?token|refresh_?token|id_?token"
+            r"|account_?key|shared_?access_?(?:key|signature)|azure_secret|azure_password"
+            r"|encryption_?key)\\?[\"']?\s*[:=]\s*\\?[\"']?)"
+            r"[^\s\"'&;,}\\]+",
+            re.I,
+        ),
+        rf"\g<1>{HIDDEN}",
+    ),
+    # Words of everyday language only where they are clearly a key with a value.
+    (
+        re.compile(r"([\"'](?:secret|password|passphrase)[\"']\s*:\s*)([\"']).*?\2", re.I),
+        rf"\g<1>\g<2>{HIDDEN}\g<2>",
+    ),
+    (re.compile(r"\b((?:secret|password|passphrase)=)[^\s\"'&;,}]+", re.I), rf"\g<1>{HIDDEN}"),
+)
+
+
+def scrub(text: str, *secrets: str | None) -> str:
+    """Return the text without signatures, tokens, keys and the given literal secrets.
+
+    Args:
+        text: any text: a message, a URL, a response body.
+        secrets: values known to the caller that must not appear, None and "" are passed over.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, HIDDEN)
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _clean(text: object, secrets: Iterable[str | None]) -> str | None:
+    return None if text is None else scrub(str(text), *secrets)
+
+
+class VmguardError(Exception):
+    """What every error of the engine is.
+
+    Args:
+        message: what is wrong, as a sentence that stands on its own.
+        code: Azure's own code, or a name of ours in the same style. Each class has a default.
+        operation: what was being done, as a verb phrase: ``create restore point``.
+        resource: the resource's id or name.
+        request_id: Azure's id of the request, for its support.
+        hint: what the reader can do about it, as a sentence.
+        secrets: literal values to remove from all of these.
+    """
+
+    default_code = "Failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        operation: str | None = None,
+        resource: str | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+        secrets: Iterable[str | None] = (),
+    ) -> None:
+        secrets = tuple(secrets)
+        self.message = scrub(str(message), *secrets)
+        self.code = _clean(code, secrets) or self.default_code
+        self.operation = _clean(operation, secrets)
+        self.resource = _clean(resource, secrets)
+        self.request_id = _clean(request_id, secrets)
+        self.hint = _clean(hint, secrets)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        """The message and the request's id; the hint stands beside it, in ``hint``."""
+        return f"{self.message} (request id {self.request_id})" if self.request_id else self.message
+
+    def failure(self) -> dict[str, str | None]:
+        """The error as data. Every key is always there; the values are text or None."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "operation": self.operation,
+            "resource": self.resource,
+            "request_id": self.request_id,
+            "hint": self.hint,
+        }
+
+
+class InputError(VmguardError):
+    """The user's parameters are wrong, contradictory or incomplete."""
+
+    default_code = "InvalidInput"
+
+
+class MissingLibrary(VmguardError):
+    """A Python package is not installed for the interpreter that runs the module."""
+
+    default_code = "MissingLibrary"
+
+
+def missing_library(package: str, purpose: str) -> MissingLibrary:
+    """The error for a package that is not there.
+
+    Args:
+        package: its name on PyPI.
+        purpose: what it is needed for, as the end of a sentence: ``to log in to Azure``.
+    """
+    return MissingLibrary(
+        f"The Python package {package} is needed {purpose} and is not installed"
+        f" for {sys.executable}.",
+        hint=f"Install it with '{sys.executable} -m pip install {package}'.",
+    )
+
+
+class AuthError(VmguardError):
+    """There is no login: the credential was refused, or no token could be had."""
+
+    default_code = "AuthenticationFailed"
+
+
+class ConnectionFailed(VmguardError):
+    """No answer, or half of one: name resolution, TLS, refused, reset, timed out."""
+
+    default_code = "ConnectionFailed"
+
+
+class WriteRefused(VmguardError):
+    """A request that would change something was about to be sent in check mode."""
+
+    default_code = "WriteRefused"
+
+
+class AzureError(VmguardError):
+    """Azure answered, and refused.
+
+    Args:
+        status: the HTTP status, None when there was none.
+        retry_after: seconds that Azure asks to wait, None when it does not say.
+    """
+
+    default_code = "AzureError"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class NotFound(AzureError):
+    """The resource, its parent or its resource group does not exist (404, nothing else)."""
+
+    default_code = "NotFound"
+
+
+class Conflict(AzureError):
+    """The resource's state does not allow it (409, 412)."""
+
+    default_code = "Conflict"
+
+
+class Throttled(AzureError):
+    """Too many requests, and the retries are used up (429)."""
+
+    default_code = "TooManyRequests"
+
+
+class OperationFailed(AzureError):
+    """A long-running operation was accepted and ended as Failed or Canceled."""
+
+    default_code = "OperationFailed"
+
+
+class OperationTimeout(VmguardError):
+    """A long-running operation goes on, but the time to wait for it is over."""
+
+    default_code = "OperationTimeout"
+
+
+def from_azure(
+    error: Exception,
+    *,
+    operation: str,
+    resource: str | None = None,
+    secrets: Iterable[str | None] = (),
+) -> VmguardError:
+    """Turn an error of the Azure packages into one of ours (to be raised ``from error``).
+
+    Args:
+        error: an ``azure.core.exceptions.AzureError``; one of ours is returned as it is.
+        operation: what was being done, as a verb phrase: ``create restore point``.
+        resource: the resource's id or name.
+        secrets: literal values that must not appear in the result.
+    """
+    if isinstance(error, VmguardError):
+        return error
+    # Here, not above: the table of sentences is of no use to a run without errors.
+    from ansible_collections.vmguard.azure.plugins.module_utils import _azure_errors
+
+    return _azure_errors.translate(error, operation, resource, tuple(secrets))

@@ -1,0 +1,97 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that knows AnsibleModule: options in, the write gate, results and failures out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
+from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
+from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._spec import AUTH_SPEC, WAIT_SPEC
+
+
+class Task:
+    """One run of a module: its options, its client, and what it changed."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self.params: dict[str, Any] = module.params
+        self.check_mode: bool = module.check_mode
+        self.clock = SystemClock()
+        self.changed = False
+        self._diff: dict[str, Any] | None = None
+
+    @cached_property
+    def arm(self) -> ArmClient:
+        """The client with the task's login; in check mode it refuses writes at the transport."""
+        return ArmClient(
+            resolve_login(self.params, os.environ),
+            clock=self.clock,
+            wait_timeout=self.params.get("wait_timeout") or WAIT_SPEC["wait_timeout"]["default"],
+            read_only=self.check_mode,
+        )
+
+    def write(self, act: Callable[[], Any], predicted: Any = None) -> Any:
+        """The gate: every change goes through here, and in check mode stops here.
+
+        Args:
+            act: what changes something.
+            predicted: what to return in check mode in its place.
+        """
+        self.changed = True
+        return predicted if self.check_mode else act()
+
+    def diff(self, before: Any, after: Any) -> None:
+        """What ``--diff`` shows; an absent side is None."""
+        self._diff = {
+            "before": {} if before is None else before,
+            "after": {} if after is None else after,
+        }
+
+    def warn(self, message: str) -> None:
+        self._module.warn(message)
+
+    def exit(self, result: dict[str, Any]) -> None:
+        if self._diff is not None and self._diff["before"] != self._diff["after"]:
+            result = {**result, "diff": self._diff}
+        self._module.exit_json(changed=self.changed, **result)
+
+    def fail(self, error: VmguardError) -> None:
+        failure = error.failure()
+        message = str(error)
+        if failure.get("hint"):
+            message = f"{message} {failure['hint']}"
+        details = getattr(error, "result", None) or {}
+        self._module.fail_json(msg=message, changed=self.changed, failure=failure, **details)
+
+
+def run_module(
+    act: Callable[[Task], dict[str, Any]],
+    argument_spec: dict[str, Any],
+    *,
+    waits: bool = False,
+    **constraints: Any,
+) -> None:
+    """Build the module, let ``act`` do its work, and leave with its result or its failure.
+
+    Args:
+        argument_spec: the module's own options; authentication is added here.
+        waits: whether the module has ``wait`` and ``wait_timeout``.
+        constraints: ``required_if``, ``mutually_exclusive`` and the like.
+    """
+    spec = {**AUTH_SPEC, **(WAIT_SPEC if waits else {}), **argument_spec}
+    task = Task(AnsibleModule(argument_spec=spec, supports_check_mode=True, **constraints))
+    try:
+        result = act(task)
+    except VmguardError as error:
+        task.fail(error)
+    else:
+        task.exit(result)
