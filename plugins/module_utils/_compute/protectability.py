@@ -1,0 +1,190 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What makes a disk impossible to protect, or its blocks impossible to read: pure functions.
+
+The rules for restore points are those of Microsoft's support matrix for them
+(learn.microsoft.com/azure/virtual-machines/concepts-restore-points). What it does not forbid
+outright is not forbidden here: Azure has the last word.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Raw = dict[str, Any]
+Finding = dict[str, str]
+
+APPLICATION = "application"
+CRASH = "crash"
+_V2_SKUS = {
+    "ultrassd": ("UltraDiskInCrashMode", "an Ultra disk"),
+    "premiumv2": ("PremiumV2DiskInCrashMode", "a Premium SSD v2 disk"),
+}
+
+
+def disk_findings(
+    disk: Raw | None, vm_disk: Raw, vm: Raw, *, consistency_mode: str | None = None
+) -> list[Finding]:
+    """What makes it impossible to take this disk into a restore point.
+
+    Args:
+        disk: the disk resource; None where there is none, or it could not be found.
+        vm_disk: its entry in the VM's ``storageProfile`` (``osDisk``, or one of ``dataDisks``).
+        vm: the VM.
+        consistency_mode: ``application`` or ``crash``; None for what holds in both.
+
+    Returns:
+        ``reason`` (a CamelCase word for programs) and ``message`` (a sentence with the remedy) of
+        each; an empty list where nothing is in the way.
+    """
+    name = vm_disk.get("name") or "(without a name)"
+    findings = [*_unmanaged(vm_disk, name), *_ephemeral(vm_disk, name), *_shared(disk, name)]
+    if consistency_mode == CRASH:
+        findings += _crash_mode(disk, vm_disk, vm, name)
+    return findings
+
+
+def export_findings(disk: Raw | None, vm_disk: Raw) -> list[Finding]:
+    """What blocks reading the disk's blocks through a shared access signature (image backups).
+
+    Its snapshots take over these settings. A private link serves only callers in its network, so
+    ``AllowPrivate`` is a finding although it may work from where the task runs (disk import/export
+    documents of Azure: disks-enable-private-links, disks-secure-upload-download).
+
+    Args, Returns: as for ``disk_findings``.
+    """
+    told = (disk or {}).get("properties", {})
+    name = vm_disk.get("name") or (disk or {}).get("name") or "(without a name)"
+    findings = [*_network_policy(told, name)]
+    if told.get("publicNetworkAccess") == "Disabled":
+        findings.append(
+            _finding(
+                "PublicNetworkAccessDisabled",
+                f"Public network access to disk {name} is disabled: set publicNetworkAccess to"
+                " Enabled, or read it from a network with a private link to it.",
+            )
+        )
+    if told.get("dataAccessAuthMode") == "AzureActiveDirectory":
+        findings.append(
+            _finding(
+                "DataAccessAuthentication",
+                f"Reading disk {name} takes a Microsoft Entra token beside the signature: set"
+                " dataAccessAuthMode to None, or give the login the role Data Operator for Managed"
+                " Disks.",
+            )
+        )
+    return findings
+
+
+def sku_of(disk: Raw | None, vm_disk: Raw) -> str | None:
+    """The disk's SKU; the VM's word for it where there is no disk resource."""
+    told = ((disk or {}).get("sku") or {}).get("name")
+    return told or (vm_disk.get("managedDisk") or {}).get("storageAccountType")
+
+
+def is_v2(sku: str | None) -> bool:
+    """Whether it is Ultra or Premium SSD v2."""
+    return _family(sku) in _V2_SKUS
+
+
+def _family(sku: str | None) -> str:
+    return (sku or "").split("_", maxsplit=1)[0].lower()
+
+
+def _finding(reason: str, message: str) -> Finding:
+    return {"reason": reason, "message": message}
+
+
+def _unmanaged(vm_disk: Raw, name: str) -> list[Finding]:
+    if vm_disk.get("managedDisk") or not vm_disk.get("vhd"):
+        return []
+    return [
+        _finding(
+            "UnmanagedDisk",
+            f"Disk {name} is unmanaged (a blob in a storage account), and restore points hold"
+            " managed disks only: convert the VM's disks to managed ones ('az vm convert').",
+        )
+    ]
+
+
+def _ephemeral(vm_disk: Raw, name: str) -> list[Finding]:
+    if not (vm_disk.get("diffDiskSettings") or {}).get("option"):
+        return []
+    return [
+        _finding(
+            "EphemeralOSDisk",
+            f"OS disk {name} is ephemeral (it lives on the host and is lost with it): exclude it,"
+            " or create the VM again with a persistent OS disk.",
+        )
+    ]
+
+
+def _shared(disk: Raw | None, name: str) -> list[Finding]:
+    shares = (disk or {}).get("properties", {}).get("maxShares") or 1
+    if shares <= 1:
+        return []
+    return [
+        _finding(
+            "SharedDisk",
+            f"Disk {name} is shared (maxShares is {shares}), and restore points cannot hold shared"
+            " disks: exclude it, or set maxShares to 1 while no VM uses it.",
+        )
+    ]
+
+
+def _crash_mode(disk: Raw | None, vm_disk: Raw, vm: Raw, name: str) -> list[Finding]:
+    findings = []
+    if vm_disk.get("writeAcceleratorEnabled"):
+        findings.append(
+            _finding(
+                "WriteAcceleratorInCrashMode",
+                f"Disk {name} has the write accelerator, which crash-consistent restore points do"
+                " not support: exclude it, disable its write accelerator, or use the mode"
+                " application.",
+            )
+        )
+    if known := _V2_SKUS.get(_family(sku_of(disk, vm_disk))):
+        reason, kind = known
+        findings.append(
+            _finding(
+                reason,
+                f"Disk {name} is {kind}, which crash-consistent restore points do not support:"
+                " exclude it, or use the mode application.",
+            )
+        )
+    security = vm.get("properties", {}).get("securityProfile") or {}
+    if security.get("securityType") == "ConfidentialVM":
+        findings.append(
+            _finding(
+                "ConfidentialVMInCrashMode",
+                f"Disk {name} belongs to a confidential VM, for which there are no crash-consistent"
+                " restore points: use the mode application.",
+            )
+        )
+    return findings
+
+
+def _network_policy(told: Raw, name: str) -> list[Finding]:
+    policy = told.get("networkAccessPolicy")
+    if policy == "DenyAll":
+        return [
+            _finding(
+                "NetworkAccessDenied",
+                f"The network access policy of disk {name} is DenyAll, so that nobody can read its"
+                " blocks: set networkAccessPolicy to AllowAll, or to AllowPrivate with a disk"
+                " access.",
+            )
+        ]
+    if policy == "AllowPrivate":
+        access = (told.get("diskAccessId") or "").rsplit("/", 1)[-1]
+        through = f" of disk access {access}" if access else ""
+        return [
+            _finding(
+                "NetworkAccessPrivate",
+                f"The blocks of disk {name} can be read only through the private"
+                f" endpoints{through}: run the task in a network that has one, or set"
+                " networkAccessPolicy to AllowAll.",
+            )
+        ]
+    return []
