@@ -46,8 +46,9 @@ class Task:
             act: what changes something.
             predicted: what to return in check mode in its place.
         """
+        result = predicted if self.check_mode else act()
         self.changed = True
-        return predicted if self.check_mode else act()
+        return result
 
     def diff(self, before: Any, after: Any) -> None:
         """What ``--diff`` shows; an absent side is None."""

@@ -1,0 +1,285 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a restore will do, worked out before anything is written. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
+    ResourceId,
+    check_name,
+    resource_id,
+    same_id,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+
+IDENTITY_TAG = "vmguard-restore"
+SOURCE_TAG = "vmguard-restore-point"
+REPLACES_TAG = "vmguard-replaces"
+TAG_VALUE_LIMIT = 256
+DISK_NAME_LIMIT = 80
+
+DEFAULT_PATTERNS = {
+    "new_vm": "{vm}_{role}",
+    "in_place": "{vm}_{role}_{time}",
+    "disks": "{disk}_{time}",
+}
+
+
+@dataclass(frozen=True)
+class SourceDisk:
+    """A disk as the restore point knows it. ``lun`` is None for the OS disk; sizes are in GiB."""
+
+    name: str
+    lun: int | None
+    disk_restore_point_id: str
+    source_id: str
+    size_gb: int
+    sku: str
+    caching: str
+    write_accelerator: bool
+    encryption_set_id: str | None
+    os_type: str | None = None
+
+    @property
+    def role(self) -> str:
+        """``os``, or ``lun0`` and so on."""
+        return "os" if self.lun is None else f"lun{self.lun}"
+
+
+@dataclass
+class TargetDisk:
+    """A disk to be made, and afterwards the one that was."""
+
+    source: SourceDisk
+    group: str
+    name: str
+    body: dict[str, Any]
+    id: str
+    exists: bool = False
+
+    def result(self) -> dict[str, Any]:
+        source = self.source
+        return {
+            "lun": source.lun,
+            "role": source.role,
+            "source_disk": source.name,
+            "source_disk_id": source.source_id,
+            "source_disk_restore_point": source.disk_restore_point_id,
+            "target_disk": self.name,
+            "target_disk_id": self.id,
+            "caching": source.caching,
+            "write_accelerator": source.write_accelerator,
+            "size_gb": self.body["properties"].get("diskSizeGB", source.size_gb),
+            "sku": self.body["sku"]["name"],
+        }
+
+
+@dataclass(frozen=True)
+class Point:
+    """A restore point that is ready, with its collection's region."""
+
+    id: str
+    location: str
+    metadata: dict[str, Any]
+    time: str
+    consistency: str | None
+    disks: list[SourceDisk] = field(default_factory=list)
+    excluded: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.id.rsplit("/", 1)[1]
+
+    @property
+    def stamp(self) -> str:
+        """The time as it appears in names: 20260901T101500."""
+        return self.time[:19].replace("-", "").replace(":", "")
+
+
+def source_disks(metadata: dict[str, Any]) -> list[SourceDisk]:
+    """The disks of a restore point: the OS disk first, then by LUN."""
+    storage = metadata["storageProfile"]
+    data = sorted(storage.get("dataDisks") or [], key=lambda disk: disk["lun"])
+    return [
+        _source_disk(disk, disk.get("lun"))
+        for disk in (storage.get("osDisk") or {}, *data)
+        if (disk.get("diskRestorePoint") or {}).get("id")
+    ]
+
+
+def _source_disk(disk: dict[str, Any], lun: int | None) -> SourceDisk:
+    kept = disk["diskRestorePoint"]
+    encryption = kept.get("encryption") or {}
+    managed = disk.get("managedDisk") or {}
+    return SourceDisk(
+        name=disk["name"],
+        lun=lun,
+        disk_restore_point_id=kept["id"],
+        source_id=managed.get("id", ""),
+        size_gb=disk.get("diskSizeGB") or 0,
+        sku=managed.get("storageAccountType") or "Standard_LRS",
+        caching=disk.get("caching") or "None",
+        write_accelerator=bool(disk.get("writeAcceleratorEnabled")),
+        encryption_set_id=(encryption.get("diskEncryptionSet") or {}).get("id"),
+        os_type=disk.get("osType"),
+    )
+
+
+def identity(point_id: str, target: str, target_id: str) -> str:
+    """What makes two restores the same: the point, the kind of target, the target. 32 hex digits."""
+    text = "\n".join((point_id.lower(), target, target_id.lower()))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def identity_tags(point: Point, mark: str) -> dict[str, str]:
+    """The tags by which a restore is found again. Tag values end at 256 characters."""
+    parsed = ResourceId.parse(point.id)
+    named = point.id if len(point.id) <= TAG_VALUE_LIMIT else f"{parsed.name}/{point.name}"
+    return {IDENTITY_TAG: mark, SOURCE_TAG: named}
+
+
+def tagged(resource: dict[str, Any] | None, mark: str) -> bool:
+    """Whether a resource was made by the restore with this identity."""
+    return ((resource or {}).get("tags") or {}).get(IDENTITY_TAG) == mark
+
+
+def disk_name(pattern: str, source: SourceDisk, *, vm: str, source_vm: str, point: Point) -> str:
+    """A target disk's name from its pattern.
+
+    Raises:
+        InputError: for an unknown placeholder or a name that Azure refuses.
+    """
+    values = {
+        "vm": vm,
+        "source_vm": source_vm,
+        "disk": source.name,
+        "role": source.role,
+        "point": point.name,
+        "time": point.stamp,
+    }
+    try:
+        name = pattern.format(**values)
+    except (KeyError, IndexError, ValueError) as error:
+        known = ", ".join(f"{{{key}}}" for key in values)
+        raise InputError(
+            f"disk_name_pattern {pattern!r} cannot be filled in ({error}); it may use {known}."
+        ) from error
+    if len(name) > DISK_NAME_LIMIT and pattern in DEFAULT_PATTERNS.values():
+        mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name[: DISK_NAME_LIMIT - 9]}_{mark}"
+    return check_name(name, "disk")
+
+
+def check_distinct(disks: list[TargetDisk]) -> None:
+    """Refuse two target disks of one name.
+
+    Raises:
+        InputError: naming both source disks.
+    """
+    seen: dict[str, TargetDisk] = {}
+    for disk in disks:
+        other = seen.setdefault(disk.name.lower(), disk)
+        if other is not disk:
+            raise InputError(
+                f"disk_name_pattern gives {other.source.name} and {disk.source.name} the same name"
+                f" {disk.name}; put {{role}} or {{disk}} into it."
+            )
+
+
+def disk_body(
+    source: SourceDisk,
+    point: Point,
+    *,
+    tags: dict[str, str],
+    original: dict[str, Any] | None,
+    zones: list[str] | None,
+    sku: str | None,
+    encryption_set_id: str | None,
+) -> dict[str, Any]:
+    """The request that makes a disk of a disk restore point.
+
+    What the disk it replaces was set to (network access, encryption at rest) is kept where that
+    disk still exists and nothing else was asked for.
+    """
+    kept = (original or {}).get("properties") or {}
+    properties: dict[str, Any] = {
+        "creationData": {
+            "createOption": "Restore",
+            "sourceResourceId": source.disk_restore_point_id,
+        }
+    }
+    if source.size_gb:
+        properties["diskSizeGB"] = source.size_gb
+    if source.lun is None:
+        properties["osType"] = source.os_type
+        properties.update(_os_disk_facts(point.metadata))
+    set_id = encryption_set_id or source.encryption_set_id
+    if set_id:
+        kind = (kept.get("encryption") or {}).get("type")
+        if not kind or kind == "EncryptionAtRestWithPlatformKey":
+            kind = "EncryptionAtRestWithCustomerKey"
+        properties["encryption"] = {"type": kind, "diskEncryptionSetId": set_id}
+    for name in ("networkAccessPolicy", "publicNetworkAccess", "diskAccessId"):
+        if kept.get(name):
+            properties[name] = kept[name]
+    body: dict[str, Any] = {
+        "location": point.location,
+        "sku": {"name": sku or source.sku},
+        "tags": {**((original or {}).get("tags") or {}), **tags},
+        "properties": properties,
+    }
+    if zones:
+        body["zones"] = zones
+    return body
+
+
+def _os_disk_facts(metadata: dict[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if metadata.get("hyperVGeneration"):
+        facts["hyperVGeneration"] = metadata["hyperVGeneration"]
+    security = (metadata.get("securityProfile") or {}).get("securityType")
+    if security == "TrustedLaunch":
+        facts["securityProfile"] = {"securityType": security}
+    return facts
+
+
+def select(
+    disks: list[SourceDisk], exclude: list[str]
+) -> tuple[list[SourceDisk], list[SourceDisk]]:
+    """Part the disks into those to restore and those to leave out.
+
+    Args:
+        exclude: names, LUNs, resource ids, or ``os``.
+
+    Raises:
+        InputError: for an entry that matches no disk of the restore point.
+    """
+    left_out: list[SourceDisk] = []
+    for entry in exclude:
+        matches = [disk for disk in disks if _matches(disk, str(entry))]
+        if not matches:
+            there = ", ".join(f"{disk.name} ({disk.role})" for disk in disks)
+            raise InputError(
+                f"exclude_disks names {entry!r}, which is no disk of the restore point; it has {there}."
+            )
+        left_out += [disk for disk in matches if disk not in left_out]
+    return [disk for disk in disks if disk not in left_out], left_out
+
+
+def _matches(disk: SourceDisk, entry: str) -> bool:
+    if entry.lower() == "os":
+        return disk.lun is None
+    if entry.isdigit() and disk.lun is not None and int(entry) == disk.lun:
+        return True
+    return entry.lower() == disk.name.lower() or same_id(entry, disk.source_id)
+
+
+def target_disk(
+    subscription: str, group: str, name: str, source: SourceDisk, body: dict[str, Any]
+) -> TargetDisk:
+    return TargetDisk(source, group, name, body, resource_id(subscription, group, "disks", name))

@@ -1,0 +1,120 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user asks a restore to do, and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.vmguard.azure.plugins.module_utils._compute import status
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, TargetDisk
+
+UNDO_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of a restore, checked for what can be checked without Azure."""
+
+    target: str
+    group: str | None
+    vm: str | None
+    new_name: str | None = None
+    new_group: str | None = None
+    size: str | None = None
+    network_interfaces: list[str] = field(default_factory=list)
+    subnet_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    start: bool = True
+    zone: str | None = None
+    disk_name_pattern: str | None = None
+    disk_sku: str | None = None
+    disk_encryption_set_id: str | None = None
+    exclude_disks: list[str] = field(default_factory=list)
+    allow_stop: bool = False
+    safety_restore_point: bool = True
+    old_disks: str = "keep"
+    force: bool = False
+    wait: bool = True
+
+
+@dataclass
+class Outcome:
+    """What a restore did, or in check mode would do."""
+
+    point: Point
+    target: str
+    disks: list[TargetDisk] = field(default_factory=list)
+    excluded: list[dict[str, Any]] = field(default_factory=list)
+    vm_id: str | None = None
+    power_state: str | None = None
+    deleted_disks: list[str] = field(default_factory=list)
+    kept_disks: list[str] = field(default_factory=list)
+    safety_restore_point: str | None = None
+    ready: bool = False
+    reason: str = "Restored"
+    message: str = ""
+    warnings: list[str] = field(default_factory=list)
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+    def result(self, now: datetime) -> dict[str, Any]:
+        """The module's result; ``now`` is when it was reached."""
+        moment = status.iso_time(now)
+        vm = None
+        if self.vm_id:
+            vm = {
+                "id": self.vm_id,
+                "name": self.vm_id.rsplit("/", 1)[1],
+                "power_state": self.power_state,
+            }
+        os_profile = self.point.metadata.get("osProfile") or {}
+        return {
+            "vm": vm,
+            "target": self.target,
+            "restore_point": {
+                "id": self.point.id,
+                "name": self.point.name,
+                "time": self.point.time,
+                "consistency_mode": self.point.consistency,
+                "location": self.point.location,
+                "computer_name": os_profile.get("computerName"),
+                "admin_username": os_profile.get("adminUsername"),
+            },
+            "disks": [disk.result() for disk in self.disks],
+            "excluded_disks": self.excluded,
+            "deleted_disks": self.deleted_disks,
+            "kept_disks": self.kept_disks,
+            "safety_restore_point": self.safety_restore_point,
+            "ready_to_use": self.ready,
+            "restore_time": moment,
+            "conditions": status.conditions(
+                status.READY if self.ready else status.PROGRESSING,
+                self.reason,
+                self.message,
+                moment,
+            ),
+        }
+
+
+class RestoreFailed(VmguardError):
+    """A restore that came to nothing, and what was done about it."""
+
+    default_code = "RestoreFailed"
+
+    @classmethod
+    def after(cls, cause: VmguardError, undone: str, *, hint: str | None = None) -> RestoreFailed:
+        """The error that tells the cause first and the state of things second."""
+        told = cause.failure()
+        return cls(
+            f"{cause.message.rstrip('.')}. {undone}",
+            code=told["code"],
+            operation=told["operation"],
+            resource=told["resource"],
+            request_id=told["request_id"],
+            hint=hint or told["hint"],
+        )

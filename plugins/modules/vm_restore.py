@@ -1,0 +1,413 @@
+#!/usr/bin/python
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_restore
+short_description: Restore an Azure virtual machine from a restore point
+version_added: 0.1.0
+description:
+  - Brings a virtual machine back from a restore point, as a new machine, in place, or as disks alone.
+  - What the restore point knows of the machine is restored. That is its size, its disks on their LUNs with
+    caching and write accelerator, hyper-V generation and security type. What only the source machine knows
+    (tags, zone, license type, plan, subnet) is taken from it while it exists.
+  - A restore is recognised by tags that it leaves on what it makes, so the same task run again changes nothing.
+  - When a restore fails, what it had made is deleted, and a machine that was to be restored in place gets its
+    original disks back and is started again if it ran.
+author:
+  - vmguard contributors (@vmguard)
+options:
+  resource_group:
+    description:
+      - The resource group of the source machine O(vm), also that of O(collection) and of what is
+        restored where no other is given.
+    type: str
+  vm:
+    description:
+      - The source virtual machine. For O(target=in_place) the one that is rolled back.
+      - Without O(collection), all restore point collections of this machine are looked into.
+    type: str
+  collection:
+    description: The restore point collection, by name or id.
+    type: str
+  collection_resource_group:
+    description: The resource group of O(collection), when it is another than O(resource_group).
+    type: str
+  restore_point:
+    description:
+      - The restore point, by id, by its name in the collection, or V(latest) for the newest that is ready.
+      - The safety restore points of earlier restores, whose names begin with C(before-restore-), are found by
+        id and by name, but neither by V(latest) nor by O(at).
+      - Exactly one of O(restore_point) and O(at) is needed.
+    type: str
+  at:
+    description:
+      - An ISO 8601 time. The newest ready restore point that is not younger than this time is taken.
+      - A time without an offset is UTC.
+    type: str
+  target:
+    description:
+      - V(new_vm) makes a new virtual machine.
+      - V(in_place) swaps the disks of the machine that the restore point was taken of.
+      - V(disks) makes disks that are attached to nothing.
+    type: str
+    choices: [new_vm, in_place, disks]
+    required: true
+  new_name:
+    description: The name of the new virtual machine.
+    type: str
+  new_resource_group:
+    description: The resource group for the new machine or disks. It must exist.
+    type: str
+  size:
+    description: The size of the new machine, when it is to be another than that of the source.
+    type: str
+  network_interfaces:
+    description:
+      - Ids of existing network interfaces for the new machine. The first becomes the primary one.
+    type: list
+    elements: str
+  subnet_id:
+    description:
+      - The subnet in which the new machine gets one network interface of its own.
+      - Without this and O(network_interfaces), it is the subnet of the source machine's primary interface.
+    type: str
+  tags:
+    description: Tags for the new machine and its disks, added to those of the source.
+    type: dict
+  start:
+    description: Whether the new machine is left running. If not, it is deallocated after its creation.
+    type: bool
+    default: true
+  zone:
+    description: The availability zone of the new machine or disks. By default that of the source machine.
+    type: str
+  disk_name_pattern:
+    description:
+      - The names of the new disks, with the placeholders V({vm}) (the new machine, or the one in place),
+        V({source_vm}), V({disk}) (the source disk), V({role}) (V(os), V(lun0) and so on), V({point}) (the
+        restore point) and V({time}) (its time).
+      - The default is V({vm}_{role}) for O(target=new_vm), V({vm}_{role}_{time}) for O(target=in_place) and
+        V({disk}_{time}) for O(target=disks).
+    type: str
+  disk_sku:
+    description: The SKU of the new disks, for example V(Premium_LRS). By default that of each source disk.
+    type: str
+  disk_encryption_set_id:
+    description: The disk encryption set for the new disks.
+    type: str
+  exclude_disks:
+    description:
+      - Disks of the restore point to leave out, by name, LUN, id, or V(os).
+      - In place, a disk that is left out stays attached as it is.
+    type: list
+    elements: str
+    default: []
+  allow_stop:
+    description: Whether a machine that runs may be stopped to be restored in place.
+    type: bool
+    default: false
+  safety_restore_point:
+    description:
+      - Whether a restore point of the stopped machine is taken before its disks are swapped, in the
+        collection that is restored from.
+    type: bool
+    default: true
+  old_disks:
+    description:
+      - What becomes of the disks that were swapped out. They are deleted only after the machine was
+        restored and, if it ran, started.
+    type: str
+    choices: [keep, delete]
+    default: keep
+  force:
+    description:
+      - Restore in place again, although the machine's disks already are those of this restore.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - vmguard.azure.azure
+  - vmguard.azure.wait
+  - vmguard.azure.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+seealso:
+  - module: vmguard.azure.restore_point
+  - module: vmguard.azure.restore_point_info
+"""
+
+EXAMPLES = r"""
+- name: Bring the machine back as a new one
+  vmguard.azure.vm_restore:
+    resource_group: production
+    vm: db01
+    restore_point: latest
+    target: new_vm
+    new_name: db01-restored
+
+- name: Roll a machine back in place to the last point before an incident
+  vmguard.azure.vm_restore:
+    resource_group: production
+    vm: web01
+    at: "2026-09-01T10:00:00Z"
+    target: in_place
+    allow_stop: true
+
+- name: Make disks of one restore point, without the operating system's
+  vmguard.azure.vm_restore:
+    resource_group: production
+    collection: db01-restore-points
+    restore_point: before-upgrade
+    target: disks
+    new_resource_group: forensics
+    exclude_disks:
+      - os
+    disk_name_pattern: "evidence-{disk}"
+"""
+
+RETURN = r"""
+vm:
+  description: The virtual machine that was made or restored; none for O(target=disks).
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: Its resource id.
+      type: str
+      returned: always
+    name:
+      description: Its name.
+      type: str
+      returned: always
+    power_state:
+      description: The power state that it is left in.
+      type: str
+      returned: always
+      sample: running
+  sample:
+    id: /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/virtualMachines/db01-restored
+    name: db01-restored
+    power_state: running
+target:
+  description: The kind of restore.
+  returned: success
+  type: str
+  sample: new_vm
+restore_point:
+  description: The restore point that was restored from, and what it knows of the guest.
+  returned: success
+  type: dict
+  sample:
+    id: /subscriptions/xxxx/resourceGroups/production/providers/Microsoft.Compute/restorePointCollections/db01-restore-points/restorePoints/nightly
+    name: nightly
+    time: "2026-09-01T01:00:00.123456+00:00"
+    consistency_mode: FileSystemConsistent
+    location: westeurope
+    computer_name: db01
+    admin_username: azureuser
+disks:
+  description: Each restored disk, the operating system's first, then by LUN.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    role:
+      description: V(os), or V(lun0) and so on.
+      type: str
+      returned: always
+    lun:
+      description: The LUN; none for the operating system disk.
+      type: int
+      returned: always
+    source_disk:
+      description: The name of the disk that the restore point was taken of.
+      type: str
+      returned: always
+    source_disk_id:
+      description: Its id.
+      type: str
+      returned: always
+    source_disk_restore_point:
+      description: The id of the disk restore point.
+      type: str
+      returned: always
+    target_disk:
+      description: The name of the new disk.
+      type: str
+      returned: always
+    target_disk_id:
+      description: Its id.
+      type: str
+      returned: always
+    caching:
+      description: The host caching that it is attached with.
+      type: str
+      returned: always
+    write_accelerator:
+      description: Whether it is attached with the write accelerator.
+      type: bool
+      returned: always
+    size_gb:
+      description: Its size in GiB.
+      type: int
+      returned: always
+    sku:
+      description: Its SKU.
+      type: str
+      returned: always
+  sample:
+    - role: lun0
+      lun: 0
+      source_disk: db01-data
+      source_disk_id: /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/disks/db01-data
+      source_disk_restore_point: /subscriptions/xxxx/resourceGroups/production/.../restorePoints/nightly/diskRestorePoints/db01-data_049f50c7
+      target_disk: db01-restored_lun0
+      target_disk_id: /subscriptions/xxxx/resourceGroups/production/providers/Microsoft.Compute/disks/db01-restored_lun0
+      caching: ReadOnly
+      write_accelerator: false
+      size_gb: 64
+      sku: Premium_LRS
+excluded_disks:
+  description: Disks that are not restored, with the reason.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/disks/db01-scratch
+      name: db01-scratch
+      reason: ExcludedFromRestorePoint
+deleted_disks:
+  description: Ids of the old disks that were deleted.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+kept_disks:
+  description: Ids of the old disks that were swapped out and kept.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/disks/web01-os
+safety_restore_point:
+  description: The id of the restore point taken before the disks were swapped.
+  returned: success
+  type: str
+  sample: /subscriptions/xxxx/resourceGroups/production/.../restorePointCollections/web01-restore-points/restorePoints/before-restore-20260901T120000
+ready_to_use:
+  description: Whether the restored machine or disks can be used.
+  returned: success
+  type: bool
+  sample: true
+restore_time:
+  description: When the restore was finished.
+  returned: success
+  type: str
+  sample: "2026-09-01T12:01:30+00:00"
+conditions:
+  description: The state of the restore, as C(Progressing), C(Ready) and C(Failure).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - type: Ready
+      status: "True"
+      reason: Restored
+      message: db01-restored was made of nightly.
+      last_transition_time: "2026-09-01T12:01:30+00:00"
+failure:
+  description: What failed, on what, and what to do about it.
+  returned: failure
+  type: dict
+  sample:
+    code: StopNotAllowed
+    message: The virtual machine web01 is running, and a restore in place has to stop it; say allow_stop, or stop it first.
+    operation:
+    resource: /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/virtualMachines/web01
+    request_id:
+    hint:
+"""
+
+from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Request
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source import Wanted
+
+ARGUMENT_SPEC = {
+    "resource_group": {"type": "str"},
+    "vm": {"type": "str"},
+    "collection": {"type": "str"},
+    "collection_resource_group": {"type": "str"},
+    "restore_point": {"type": "str"},
+    "at": {"type": "str"},
+    "target": {"type": "str", "required": True, "choices": ["new_vm", "in_place", "disks"]},
+    "new_name": {"type": "str"},
+    "new_resource_group": {"type": "str"},
+    "size": {"type": "str"},
+    "network_interfaces": {"type": "list", "elements": "str"},
+    "subnet_id": {"type": "str"},
+    "tags": {"type": "dict"},
+    "start": {"type": "bool", "default": True},
+    "zone": {"type": "str"},
+    "disk_name_pattern": {"type": "str"},
+    "disk_sku": {"type": "str"},
+    "disk_encryption_set_id": {"type": "str"},
+    "exclude_disks": {"type": "list", "elements": "str", "default": []},
+    "allow_stop": {"type": "bool", "default": False},
+    "safety_restore_point": {"type": "bool", "default": True},
+    "old_disks": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
+    "force": {"type": "bool", "default": False},
+}
+
+
+def _act(task: Task) -> dict:
+    params = task.params
+    wanted = Wanted(
+        group=params["resource_group"],
+        vm=params["vm"],
+        collection=params["collection"],
+        collection_group=params["collection_resource_group"],
+        restore_point=params["restore_point"],
+        at=params["at"],
+    )
+    same = (
+        "target", "vm", "new_name", "size", "subnet_id", "start", "zone", "disk_name_pattern",
+        "disk_sku", "disk_encryption_set_id", "exclude_disks", "allow_stop",
+        "safety_restore_point", "old_disks", "force", "wait",
+    )  # fmt: skip
+    request = Request(
+        group=params["resource_group"],
+        new_group=params["new_resource_group"],
+        network_interfaces=params["network_interfaces"] or [],
+        tags={name: str(value) for name, value in (params["tags"] or {}).items()},
+        **{name: params[name] for name in same},
+    )
+    outcome = restore(task.arm, wanted, request, task.write, task.clock.now())
+    for warning in outcome.warnings:
+        task.warn(warning)
+    task.diff(outcome.before, outcome.after)
+    return outcome.result(task.clock.now())
+
+
+def main() -> None:
+    run_module(
+        _act,
+        ARGUMENT_SPEC,
+        waits=True,
+        required_one_of=[("restore_point", "at")],
+        mutually_exclusive=[("restore_point", "at"), ("network_interfaces", "subnet_id")],
+        required_if=[
+            ("target", "new_vm", ("new_name",)),
+            ("target", "in_place", ("vm", "resource_group")),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
