@@ -102,7 +102,9 @@ class Network:
         if resource.type == VNET_TYPE:
             body["properties"]["subnets"] = [self._answer(item) for item in self._subnets(resource)]
         if resource.type == SUBNET_TYPE:
-            users = [{"id": item["id"]} for _, item in interfaces_in(self._state, resource.id)]
+            users = [
+                {"id": item["id"]} for _interface, item in interfaces_in(self._state, resource.id)
+            ]
             if users:
                 body["properties"]["ipConfigurations"] = users
         return body
@@ -142,7 +144,7 @@ class Network:
                 self._state.resources.remove(subnet.id)
 
     def _check_unused(self, subnet: Resource) -> None:
-        users = [item["id"] for _, item in interfaces_in(self._state, subnet.id)]
+        users = [item["id"] for _interface, item in interfaces_in(self._state, subnet.id)]
         if users:
             raise ArmError(
                 400, "InUseSubnetCannotBeDeleted",

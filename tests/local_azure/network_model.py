@@ -170,7 +170,7 @@ def _address(state: State, subnet: Resource, by: str, wanted: str | None) -> str
     """The address of an IP configuration: the one asked for, the one it has, or a free one."""
     used = {
         item["id"].lower(): item["properties"]["privateIPAddress"]
-        for _, item in interfaces_in(state, subnet.id)
+        for _interface, item in interfaces_in(state, subnet.id)
     }
     own = used.pop(by.lower(), None)
     network = ipaddress.ip_network(prefixes(subnet)[0], strict=False)

@@ -78,7 +78,7 @@ class RestorePoints:
                 }
                 for disk, done in progress
             ],
-            "statuses": [replication_status(min(done for _, done in progress))],
+            "statuses": [replication_status(min(done for _disk, done in progress))],
         }  # fmt: skip
 
     # -- writing

@@ -155,7 +155,7 @@ class Image:
         The window is rounded outwards to 512 and cut to the image.
         """
         start, end = self._page_window(start, end)
-        return allocated_pages((low, high) for low, high, _ in self._stable(start, end))
+        return allocated_pages((low, high) for low, high, _layer in self._stable(start, end))
 
     def related(self, base: Image) -> bool:
         """Whether ``base`` is of the same disk, so that changes since it mean something."""

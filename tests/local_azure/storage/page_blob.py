@@ -93,7 +93,9 @@ class PageBlob:
         found = [] if start >= disk else self.image.allocated(start, min(end, disk))
         has_footer = end > disk and (not self.upload or self._uploaded_footer is not None)
         last = [(disk, self.size)] if has_footer else []
-        for low, high, _ in merged((*pages, False) for part in (found, last) for pages in part):
+        for low, high, _cleared in merged(
+            (*pages, False) for part in (found, last) for pages in part
+        ):
             yield low, high
 
     def changes(self, base: PageBlob, start: int, end: int) -> Iterator[tuple[int, int, bool]]:

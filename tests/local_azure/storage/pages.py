@@ -34,7 +34,7 @@ def merged(ranges: Iterable[tuple[int, int, bool]]) -> Iterator[tuple[int, int, 
 def allocated_pages(extents: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The pages with at least one byte in ``extents``, merged."""
     rounded = ((floor_page(start), ceil_page(end), False) for start, end in extents)
-    for start, end, _ in merged(rounded):
+    for start, end, _cleared in merged(rounded):
         yield start, end
 
 

@@ -146,7 +146,9 @@ class SasRegistry:
 
 def _new_target() -> str:
     """A path and query as managed disks have them, with nothing to guess from."""
-    account, container = ("".join(secrets.choice(_ALPHABET) for _ in range(12)) for _ in range(2))
+    account, container = (
+        "".join(secrets.choice(_ALPHABET) for _turn in range(12)) for _part in range(2)
+    )
     signature = base64.b64encode(secrets.token_bytes(32)).decode()
     return (
         f"/md-{account}/{container}/abcd"

@@ -114,6 +114,9 @@ class Client:
 @contextmanager
 def client(config: Config | None = None) -> Iterator[Client]:
     """A client of a fresh local Azure; no request may have failed inside of it."""
-    with LocalAzure(config) as local:
+    local = LocalAzure(config).start()
+    try:
         yield Client(local)
         assert local.control.audit()["crashes"] == []
+    finally:
+        local.stop()

@@ -289,7 +289,7 @@ def served() -> Iterator[tuple[str, dict[str, bytes]]]:
 
         do_HEAD = do_GET
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, *_unused: object) -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -200,7 +200,7 @@ def test_a_snapshot_of_a_64_gib_disk_copies_nothing(tmp_path: Path) -> None:
     for gib in range(0, 64, 4):
         disk.write(gib * GIB + 12345, b"x" * 4096)
     before = _used(tmp_path)
-    snapshots = [store.freeze(disk) for _ in range(20)]
+    snapshots = [store.freeze(disk) for _turn in range(20)]
     assert _used(tmp_path) == before < 1 << 20
     disk.write(60 * GIB, b"new")
     assert len(list(tmp_path.iterdir())) == 2
@@ -357,14 +357,14 @@ def test_snapshots_stay_still_while_others_write(tmp_path: Path) -> None:
             disk.clear((turn * 104729) % (1 << 19), 5000)
 
     def snapshot() -> None:
-        for _ in range(60):
+        for _turn in range(60):
             one = store.freeze(disk)
             if one.sha256() != one.sha256() or list(one.allocated()) != list(one.allocated()):
                 failures.append(one)
             store.delete(one)
 
-    writers = [threading.Thread(target=write) for _ in range(2)]
-    readers = [threading.Thread(target=snapshot) for _ in range(3)]
+    writers = [threading.Thread(target=write) for _turn in range(2)]
+    readers = [threading.Thread(target=snapshot) for _turn in range(3)]
     for thread in writers + readers:
         thread.start()
     for thread in readers:

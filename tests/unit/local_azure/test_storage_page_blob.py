@@ -183,8 +183,8 @@ def test_bytes_served_are_counted(service: Service, disk: Image) -> None:
     service.ranges(grant)
     assert served == []
     body_of(service.ask(grant, headers={"Range": f"bytes=100-{3 * MIB}"}))
-    assert {one for one, _ in served} == {grant}
-    assert sum(count for _, count in served) == 3 * MIB - 99
+    assert {one for one, _count in served} == {grant}
+    assert sum(count for _grant, count in served) == 3 * MIB - 99
 
 
 # -- who may
@@ -364,5 +364,5 @@ def test_a_grown_disk_reports_its_old_footer(service: Service, disk: Image) -> N
     assert service.ranges(after, x_ms_previous_snapshot_url=base.url)[0] == expected
     disk.write(8 * MIB, b"z")
     later = service.export(service.store.freeze(disk))
-    found, _ = service.ranges(later, x_ms_previous_snapshot_url=base.url)
+    found, _next = service.ranges(later, x_ms_previous_snapshot_url=base.url)
     assert found == [("PageRange", 8 * MIB, 8 * MIB + 512), expected[1]]

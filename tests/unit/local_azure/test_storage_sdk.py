@@ -102,7 +102,7 @@ def test_properties_and_download(served: Served, disk: Image) -> None:
 @pytest.mark.filterwarnings("ignore:get_page_ranges is deprecated")
 def test_page_ranges(served: Served, disk: Image) -> None:
     client = served.client(disk)
-    expected = [(start, end) for start, end in disk.allocated()] + [(64 * MIB, 64 * MIB + 512)]
+    expected = [*list(disk.allocated()), (64 * MIB, 64 * MIB + 512)]
     filled, cleared = client.get_page_ranges()
     assert [(one["start"], one["end"] + 1) for one in filled] == expected and cleared == []
     listed = list(client.list_page_ranges(results_per_page=2))
