@@ -1,0 +1,163 @@
+"""The collection's own playbooks: foretold, done, and nothing left to do; on one machine and many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.stage import Stage
+from tools import tree
+
+NEW_VM = {"restore_target": "new_vm"}
+IN_PLACE = {"restore_target": "in_place", "restore_allow_stop": True}
+DISKS = {"restore_target": "disks"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A playbook, its variables, and whether there are restore points beforehand."""
+
+    playbook: str
+    variables: dict[str, Any] = field(default_factory=dict)
+    protected: bool = True
+
+
+CASES = {
+    "snapshot": Case("snapshot", protected=False),
+    "snapshot-by-name": Case("snapshot", {"snapshot_name": "before-upgrade"}, protected=False),
+    "restore-new-vm": Case("restore", NEW_VM),
+    "restore-in-place": Case("restore", IN_PLACE),
+    "restore-disks": Case("restore", DISKS),
+}
+
+
+@pytest.fixture
+def inventory(stage: Stage, tmp_path: Path) -> Callable[..., tuple[str, str]]:
+    """Writes an inventory of the stage's Linux machines and others; returns ansible's option."""
+
+    def write(*others: str, **variables: Any) -> tuple[str, str]:
+        names = (stage.vm.name, stage.other_vm.name, *others)
+        variables["vmguard_resource_group"] = stage.variables["resource_group"]
+        hosts = {"hosts": {name: {} for name in names}, "vars": variables}
+        path = tmp_path / "inventory.yml"
+        path.write_text(yaml.safe_dump({"all": hosts}))
+        return "--inventory", str(path)
+
+    return write
+
+
+def test_every_shipped_playbook_has_a_case() -> None:
+    shipped = {path.stem for path in (tree.ROOT / "playbooks").glob("*.yml")}
+    assert {case.playbook for case in CASES.values()} == shipped
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_check_mode_foretells_and_the_second_run_changes_nothing(
+    stage: Stage, inventory: Callable[..., tuple[str, str]], case: Case
+) -> None:
+    playbook = tree.fqcn(case.playbook)
+    machines = inventory()
+    if case.protected:
+        assert stage.run(tree.fqcn("snapshot"), *machines).rc == 0
+
+    last = stage.last_request()
+    foretold = stage.run(playbook, *machines, "--check", "--diff", **case.variables)
+    assert foretold.rc == 0, foretold.stdout
+    assert stage.writes(after=last) == []
+
+    done = stage.run(playbook, *machines, **case.variables)
+    assert done.rc == 0, done.stdout
+    assert done.changes == foretold.changes
+    assert {host for host, _task in done.changes} == {stage.vm.name, stage.other_vm.name}
+
+    again = stage.run(playbook, *machines, **case.variables)
+    assert again.rc == 0, again.stdout
+    assert again.changes == [], again.stdout
+    assert again.total("changed") == 0
+    stage.assert_sound()
+
+
+def test_files_come_back_in_place(stage: Stage, inventory: Callable[..., tuple[str, str]]) -> None:
+    stage.run(tree.fqcn("snapshot"), *inventory())
+    stage.machines.damage(stage.other_vm)
+
+    # The second run must not take its own safety restore point for the latest one.
+    for expected in (True, False):
+        run = stage.run(
+            tree.fqcn("restore"), *inventory(), "--limit", stage.other_vm.name, **IN_PLACE
+        )
+        assert run.rc == 0, run.stdout
+        assert bool(run.total("changed")) is expected
+        stage.machines.check(stage.other_vm)
+
+
+def test_files_come_back_in_a_new_machine(stage: Stage) -> None:
+    chosen = {**stage.variables, "vmguard_vms": stage.vm.name}
+    chosen["vmguard_resource_group"] = chosen["resource_group"]
+    stage.run(tree.fqcn("snapshot"), **chosen)
+    stage.machines.damage(stage.vm)
+
+    run = stage.run(tree.fqcn("restore"), **chosen, **NEW_VM)
+
+    assert run.rc == 0, run.stdout
+    restored = run.results("vm_restore")[stage.vm.name]["vm"]
+    assert restored["name"] == f"{stage.vm.name}-restored"
+    stage.machines.check(stage.vm, vm_id=restored["id"])
+    stage.assert_sound()
+
+
+def test_one_machine_fails_and_the_others_are_protected(
+    stage: Stage, inventory: Callable[..., tuple[str, str]]
+) -> None:
+    run = stage.run(tree.fqcn("snapshot"), *inventory("vm-gone"))
+
+    assert run.rc == 2, run.stdout
+    assert [task.host for task in run.failed] == ["vm-gone"]
+    assert "vm-gone" in run.failed[0].result["msg"]
+    points = run.results("restore_point")
+    assert points[stage.vm.name]["restore_point"]["ready_to_use"]
+    assert points[stage.other_vm.name]["restore_point"]["ready_to_use"]
+
+
+def test_how_to_log_in_to_the_guests_does_not_matter(
+    stage: Stage, inventory: Callable[..., tuple[str, str]]
+) -> None:
+    machines = inventory(
+        ansible_become=True,
+        ansible_connection="winrm",
+        ansible_host="192.0.2.1",
+        ansible_python_interpreter="/usr/bin/no-python",
+        ansible_shell_type="powershell",
+    )
+    run = stage.run(tree.fqcn("snapshot"), *machines)
+    assert run.rc == 0, run.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "names"),
+    [
+        ({"vmguard_vms": "vm-app, vm-win"}, {"vm-app", "vm-win"}),
+        ({"vmguard_vms": ["vm-db"]}, {"vm-db"}),
+        ({"vmguard_include": "vm-.*", "vmguard_exclude": ".*win"}, {"vm-app", "vm-db"}),
+        ({"vmguard_tags": ["tier:db"]}, {"vm-db"}),
+    ],
+    ids=["names", "list", "pattern", "tag"],
+)
+def test_machines_are_selected_by(stage: Stage, variables: dict, names: set[str]) -> None:
+    run = stage.run(tree.fqcn("snapshot"), "--check", **variables)
+    assert run.rc == 0, run.stdout
+    assert {host for host, _task in run.changes} == names
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"vmguard_include": "nothing"}], ids=["none", "no-match"]
+)
+def test_protecting_nothing_is_a_failure(stage: Stage, variables: dict[str, str]) -> None:
+    run = stage.run(tree.fqcn("snapshot"), **variables)
+    assert run.rc == 2
+    assert "No virtual machine is selected" in run.failed[0].result["msg"]

@@ -1,0 +1,1 @@
+"""What playbook tests, the molecule scenario and the demo share."""

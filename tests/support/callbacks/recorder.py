@@ -1,0 +1,57 @@
+"""Writes what every task did on every host, as one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: recorder
+type: notification
+short_description: Record every task's outcome for a test
+description:
+  - Appends one JSON object a line to the file that E(PLAYBOOK_RECORD) names.
+"""
+
+
+class CallbackModule(CallbackBase):
+    """The recorder; support.playbook reads what it writes."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "recorder"
+
+    def _write(self, record: dict[str, Any]) -> None:
+        with open(os.environ["PLAYBOOK_RECORD"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(record, default=str) + "\n")
+
+    def _record(self, result: Any, outcome: str, ignored: bool = False) -> None:
+        content = result.result
+        self._write(
+            {
+                "host": result.host.get_name(),
+                "name": result.task.get_name(),
+                "action": result.task.action,
+                "outcome": "ignored" if ignored else outcome,
+                "changed": bool(content.get("changed", False)),
+                "result": content,
+            }
+        )
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        self._record(result, "ok")
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._record(result, "failed", ignore_errors)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        self._record(result, "skipped")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._record(result, "unreachable")
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        self._write({"stats": {host: stats.summarize(host) for host in sorted(stats.processed)}})
