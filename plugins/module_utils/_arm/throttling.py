@@ -41,4 +41,6 @@ def retry_policy(deadline: Deadline) -> Any:
                 )
             deadline.pause(wanted)
 
-    return DeadlineRetryPolicy(retry_total=RETRIES, retry_backoff_max=LONGEST_BACKOFF)
+    return DeadlineRetryPolicy(
+        retry_total=RETRIES, retry_status=RETRIES, retry_backoff_max=LONGEST_BACKOFF
+    )

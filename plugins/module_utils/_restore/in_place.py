@@ -37,6 +37,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_mac
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AzureError,
     InputError,
+    OperationTimeout,
     VmguardError,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine, plan
@@ -319,7 +320,10 @@ def undo(arm: ArmClient, swap: Swap, error: VmguardError) -> RestoreFailed:
     if left:
         names = ", ".join(disk.rsplit("/", 1)[1] for disk in left)
         undone += f" These new disks could not be deleted: {names}."
-    failure = RestoreFailed.after(error, undone)
+    # What was undone cannot be picked up again, whatever the hint of a timeout says.
+    late = isinstance(error, OperationTimeout)
+    hint = "Run the task again with a longer wait_timeout; it starts over." if late else None
+    failure = RestoreFailed.after(error, undone, hint=hint)
     failure.result = {
         "vm": {
             "id": swap.vm_id,

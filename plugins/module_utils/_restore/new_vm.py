@@ -54,7 +54,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._restore.request imp
 GROUP_API_VERSION = "2021-04-01"
 Write = Callable[[Callable[[], Any]], Any]
 
-_VM_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?$")
+_VM_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 
 
 def check_vm_name(name: str, os_type: str | None) -> str:
@@ -64,7 +64,7 @@ def check_vm_name(name: str, os_type: str | None) -> str:
         InputError: for any other name.
     """
     limit = 15 if os_type == "Windows" else 64
-    if not _VM_NAME.match(name) or len(name) > limit or name.isdigit():
+    if not _VM_NAME.fullmatch(name) or len(name) > limit or name.isdigit():
         raise InputError(
             f"{name!r} is not a name that Azure accepts for a virtual machine: 1 to {limit} letters,"
             " digits, '_', '.' and '-', beginning with a letter or digit, not ending with '.' or '-'"

@@ -27,6 +27,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_poi
     shape_point,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.status import parse_time
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import get_vm
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, NotFound
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, source_disks
 
@@ -80,6 +81,7 @@ def _places(arm: ArmClient, wanted: Wanted) -> list[tuple[str, str]]:
     homes = [ResourceId.parse(raw["id"]) for raw in collections_of_vm(arm, vm_id)]
     found = [(home.group, home.name) for home in homes]
     if not found:
+        get_vm(arm, wanted.group, wanted.vm)  # Where it does not exist either, that is the reason.
         raise NotFound(
             f"The virtual machine {wanted.vm} in {wanted.group} has no restore point collection.",
             resource=vm_id,
