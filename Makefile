@@ -64,7 +64,8 @@ molecule: setup ## the roles against local Azure, with molecule's idempotence st
 	@cd extensions && MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/build/molecule molecule test
 
 .PHONY: clients
-clients: setup ## the Azure CLI and azure.azcollection, unchanged, against local Azure (sets up both: 5 min)
+clients: setup ## the Azure CLI and azure.azcollection, unchanged, against local Azure (sets up both: some minutes, 2 GB)
+	@python tests/clients/setup.py
 	@pytest --quiet tests/clients $(PYTEST_ARGS)
 
 .PHONY: docs-lint

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 _BLOCK = 4096
+_READ = 1 << 20
 
 
 class ControlError(RuntimeError):
@@ -77,14 +79,10 @@ class ControlClient:
         written = 0
         with before.open("rb") as old, after.open("rb") as new:
             offset = 0
-            while block := new.read(1 << 20):
-                was = old.read(len(block))
-                if block != was:
-                    for start in range(0, len(block), _BLOCK):
-                        piece = block[start : start + _BLOCK]
-                        if piece != was[start : start + _BLOCK]:
-                            self.guest_write(vm_id, lun, offset + start, piece)
-                            written += len(piece)
+            while block := new.read(_READ):
+                for start, end in _changes(old.read(_READ), block):
+                    self.guest_write(vm_id, lun, offset + start, block[start:end])
+                    written += end - start
                 offset += len(block)
         return written
 
@@ -114,3 +112,19 @@ class ControlClient:
     def writes(self, after: int = 0) -> list[dict[str, Any]]:
         """The requests that would have changed something."""
         return [entry for entry in self.audit(after)["requests"] if entry["write"]]
+
+
+def _changes(old: bytes, new: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of each run of blocks that differ."""
+    if old == new:
+        return
+    begun = None
+    for start in range(0, len(new), _BLOCK):
+        differs = old[start : start + _BLOCK] != new[start : start + _BLOCK]
+        if differs and begun is None:
+            begun = start
+        elif not differs and begun is not None:
+            yield begun, start
+            begun = None
+    if begun is not None:
+        yield begun, len(new)

@@ -139,4 +139,5 @@ def _environment(local: LocalAzure, home: Path, record: Path) -> dict[str, str]:
         "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
         "HOME": str(home),
         "PLAYBOOK_RECORD": str(record),
+        "TMPDIR": str(home),
     }

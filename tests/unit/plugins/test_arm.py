@@ -131,15 +131,37 @@ def test_a_state_is_waited_for(bench: Bench) -> None:
         arm.wait_until(lambda: None, bool, operation="o", resource="r")
 
 
+def prepare_point(bench: Bench) -> tuple[str, ...]:
+    """A collection, and the call that creates a restore point in it."""
+    source = {"source": {"id": bench.control.vm_id("rg", "vm1")}}
+    body = {"location": "westeurope", "properties": source}
+    put = "restore_point_collections.create_or_update"
+    bench.look.put(put, "c", "rg", "c", body=body)
+    return ("restore_points.begin_create", "p", "rg", "c", "p")
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_an_earlier_request_made_is_adopted(bench: Bench, wait: bool) -> None:
+    create = prepare_point(bench)
+    made = bench.arm().run(*create, body={})
+    again = bench.arm().run(*create, body={}, wait=wait)
+    assert requests(bench, "PUT")[-1]["status"] == 200
+    assert again["id"] == made["id"]
+
+
+def test_what_an_earlier_request_failed_at_is_not_adopted(bench: Bench) -> None:
+    create = prepare_point(bench)
+    bench.control.fault("PUT .*/restorePoints/", "fail_operation")
+    for _attempt in range(2):
+        with pytest.raises(VmguardError):
+            bench.arm().run(*create, body={})
+
+
 @pytest.mark.parametrize("kind", ["lost_answer", "truncate", "reset"])
 def test_an_answer_that_is_lost_starts_nothing_twice(bench: Bench, kind: str) -> None:
     bench.control.configure(durations={"restore_point_create": 50})
-    arm = bench.arm()
-    source = {"source": {"id": bench.control.vm_id("rg", "vm1")}}
-    arm.put("restore_point_collections.create_or_update", "c", "rg", "c",
-            body={"location": "westeurope", "properties": source})  # fmt: skip
+    arm, create = bench.arm(), prepare_point(bench)
     bench.control.fault("PUT .*/restorePoints/", kind=kind)
-    create = ("restore_points.begin_create", "p", "rg", "c", "p")
     if kind == "truncate":
         # Half an answer is not asked for again by itself; the next run picks its operation up.
         with pytest.raises(ConnectionFailed, match="before the answer was complete"):

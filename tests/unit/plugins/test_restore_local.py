@@ -246,8 +246,8 @@ def test_what_cannot_be_done_changes_nothing(
 
 def test_a_disk_of_something_else_is_in_the_way(bench: Bench) -> None:
     machine = protected(bench)
-    body = {"location": "westeurope", "properties": {"creationData": {"createOption": "Empty"},
-                                                    "diskSizeGB": 1}}  # fmt: skip
+    properties = {"creationData": {"createOption": "Empty"}, "diskSizeGB": 1}
+    body = {"location": "westeurope", "properties": properties}
     where = ("disks.begin_create_or_update", "", machine.group, "vm2_lun3")
     bench.look.run(*where, body=body)
     with pytest.raises(InputError, match=r"disk vm2_lun3 exists .* not of this restore") as refused:

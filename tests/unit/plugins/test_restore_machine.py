@@ -85,7 +85,7 @@ class AzureVm:
     @staticmethod
     def _os_disk(held: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         for fixed in ("createOption", "osType"):
-            if asked[fixed] != held[fixed]:
+            if asked.get(fixed) != held[fixed]:
                 raise Refused(f"osDisk.{fixed}")
         return {**entry(asked["name"], None, asked["caching"]), "managedDisk": asked["managedDisk"]}
 
@@ -119,7 +119,10 @@ def swaps(draw: st.DrawFn) -> tuple[Attachments, Attachments]:
     have: Attachments = {None: entry("os", None, draw(st.sampled_from(CACHING)))}
     wanted: Attachments = {None: have[None]}
     if draw(st.booleans()):
-        wanted[None] = entry("new-os", None, draw(st.sampled_from(CACHING)))
+        # A restored disk is attached, wherever the machine's first one came from.
+        wanted[None] = {**entry("new-os", None, draw(st.sampled_from(CACHING))),
+                        "createOption": "Attach"}  # fmt: skip
+        del wanted[None]["osType"]
     for lun in draw(st.sets(st.integers(0, 63), max_size=8)):
         caching = draw(st.sampled_from(CACHING))
         fate = draw(st.sampled_from(("kept", "changed", "gone", "new")))

@@ -115,6 +115,7 @@ def test_the_latest_of_several_collections(arm: FakeArm) -> None:
     ("at", "name"),
     [
         ("2026-09-01T10:00:01Z", "old"),
+        ("2026-09-01T10:00:00.1Z", "old"),
         ("2026-09-02T10:00:00Z", "old"),
         ("2026-09-02T10:00:00.2", "new"),
         ("2026-09-02T12:00:01+02:00", "new"),
