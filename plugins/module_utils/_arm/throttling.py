@@ -29,13 +29,18 @@ def retry_policy(deadline: Deadline) -> Any:
             transport: Any,  # noqa: ARG002 - the base class passes it
             response: Any = None,
         ) -> None:
-            wanted = self.get_retry_after(response) if response is not None else None
-            if wanted is None:
-                wanted = self.get_backoff_time(settings)
+            asked = self.get_retry_after(response) if response is not None else None
+            wanted = self.get_backoff_time(settings) if asked is None else asked
             if wanted > deadline.remaining:
+                if asked is not None:
+                    told = f"Azure asks to wait {wanted:.0f} s before the next attempt"
+                else:
+                    status = (
+                        response.http_response.status_code if response is not None else "nothing"
+                    )
+                    told = f"Azure answers {status}, and the next attempt is due in {wanted:.0f} s"
                 raise Throttled(
-                    f"Azure asks to wait {wanted:.0f} s before the next attempt, but only"
-                    f" {deadline.remaining:.0f} s of wait_timeout are left.",
+                    f"{told}, but only {deadline.remaining:.0f} s of wait_timeout are left.",
                     code="Throttled",
                     hint="Run again later, or give the task a longer wait_timeout.",
                 )

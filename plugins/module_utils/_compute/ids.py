@@ -13,7 +13,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import Input
 COLLECTION_TYPE = "restorePointCollections"
 # Restore points cannot have tags, so those taken before a restore in place are known by their names.
 SAFETY_PREFIX = "before-restore-"
-_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
 
 
 def same_id(one: str | None, other: str | None) -> bool:
@@ -76,7 +76,7 @@ def check_name(name: str, what: str) -> str:
     Raises:
         InputError: for any other name.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise InputError(
             f"{name!r} is not a name that Azure accepts for a {what}: 1 to 80 letters, digits, '_', '.'"
             " and '-', beginning with a letter or digit and ending with a letter, digit or '_'."

@@ -17,7 +17,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks impor
     put_disk,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, VmguardError
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import TargetDisk, tagged
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
+    DISK_NAME_LIMIT,
+    IDENTITY_TAG,
+    TargetDisk,
+    tagged,
+)
 
 AT_ONCE = 4
 ATTEMPTS = 3
@@ -40,21 +45,28 @@ def settle_names(arm: ArmClient, disks: list[TargetDisk], mark: str, *, adopt: b
         found = find_disk(arm, disk.id)
         if found is None:
             continue
-        if not tagged(found, mark):
+        if IDENTITY_TAG not in (found.get("tags") or {}):
             raise InputError(
                 f"The disk {disk.name} exists in resource group {disk.group} and is not of this restore;"
                 " delete it, or name the new disks otherwise with disk_name_pattern.",
                 code="DiskExists",
                 resource=disk.id,
             )
-        if adopt or _untouched(found):
+        if _ours(found, mark, adopt=adopt):
             disk.exists = True
             continue
-        notes.append(
-            f"The disk {disk.name} of an earlier restore exists and is not touched;"
-            f" {_rename(arm, disk)} is made in its place."
-        )
+        taken = disk.name
+        _rename(arm, disk, mark, adopt=adopt)
+        if not disk.exists:
+            notes.append(
+                f"The disk {taken} of an earlier restore exists and is not touched;"
+                f" {disk.name} is made in its place."
+            )
     return notes
+
+
+def _ours(found: dict[str, Any], mark: str, *, adopt: bool) -> bool:
+    return tagged(found, mark) and (adopt or _untouched(found))
 
 
 def _untouched(found: dict[str, Any]) -> bool:
@@ -67,14 +79,17 @@ def _untouched(found: dict[str, Any]) -> bool:
     )
 
 
-def _rename(arm: ArmClient, disk: TargetDisk) -> str:
+def _rename(arm: ArmClient, disk: TargetDisk, mark: str, *, adopt: bool) -> None:
+    """Number the name until it is free, or that of a disk of this restore."""
     stem, base = disk.name, disk.id.rsplit("/", 1)[0]
     for number in range(2, 1000):
         suffix = f"-{number}"
-        disk.name = f"{stem[: 80 - len(suffix)]}{suffix}"
+        disk.name = f"{stem[: DISK_NAME_LIMIT - len(suffix)]}{suffix}"
         disk.id = f"{base}/{disk.name}"
-        if find_disk(arm, disk.id) is None:
-            return disk.name
+        found = find_disk(arm, disk.id)
+        disk.exists = found is not None and _ours(found, mark, adopt=adopt)
+        if found is None or disk.exists:
+            return
     raise InputError(
         f"There are too many disks named like {stem}; delete those that are not needed."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 from ..arm.resources import Resource, new_guid
@@ -142,12 +143,19 @@ def attach(disk: Resource, vm_id: str, *, reserved: bool) -> None:
     body = {"managedBy": vm_id, **disk.body}
     body["managedBy"] = vm_id
     disk.body = body
+    _change_owner(disk)
     set_reserved(disk, reserved)
 
 
 def detach(disk: Resource) -> None:
     disk.body.pop("managedBy", None)
+    _change_owner(disk)
     disk.properties["diskState"] = "Unattached"
+
+
+def _change_owner(disk: Resource) -> None:
+    """A disk that was never attached has no such time; the odd spelling is the service's."""
+    disk.properties["LastOwnershipUpdateTime"] = wire_time(datetime.now(timezone.utc))
 
 
 def set_reserved(disk: Resource, reserved: bool) -> None:

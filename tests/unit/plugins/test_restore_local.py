@@ -358,6 +358,8 @@ def test_a_new_machine_that_is_not_waited_for(slow: Bench) -> None:
 def test_the_safety_point_brings_back_what_was_swapped_out(bench: Bench) -> None:
     machine = protected(bench)
     later = bench.digests(machine.id, machine.luns)
+    # Disks are named by the second of their restore point.
+    bench.clock.sleep(5)
     outcome = bench.restore(machine, "in_place", allow_stop=True)
     safety = outcome.safety_restore_point or ""
     assert bench.restore(machine, "disks", point="latest").point.name == POINT
