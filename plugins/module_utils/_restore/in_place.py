@@ -161,19 +161,7 @@ def _read_vm(arm: ArmClient, point: Point, request: Request) -> dict[str, Any]:
 def _restored_before(
     outcome: Outcome, chosen: list[plan.SourceDisk], attached: Attachments
 ) -> Outcome:
-    for source in chosen:
-        entry = attached[source.lun]
-        found = machine.disk_id(entry)
-        sku = (entry.get("managedDisk") or {}).get("storageAccountType") or source.sku
-        body = {
-            "sku": {"name": sku},
-            "properties": {"diskSizeGB": entry.get("diskSizeGB") or source.size_gb},
-        }
-        outcome.disks.append(
-            TargetDisk(
-                source, ResourceId.parse(found).group, entry["name"], body, found, exists=True
-            )
-        )
+    outcome.disks = [machine.restored_disk(source, attached[source.lun]) for source in chosen]
     outcome.ready, outcome.reason = True, "AlreadyRestored"
     outcome.message = (
         "The machine's disks are those of this restore; force: true restores once more."

@@ -8,8 +8,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import same_id
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, TargetDisk
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId, same_id
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
+    Point,
+    SourceDisk,
+    TargetDisk,
+)
 
 NETWORK_API_VERSION = "2022-11-01"
 _READ_ONLY = ("provisioningState", "vmId", "timeCreated", "instanceView")
@@ -119,6 +123,24 @@ def attached(vm: dict[str, Any]) -> dict[int | None, dict[str, Any]]:
 def disk_id(entry: dict[str, Any]) -> str:
     """The id of an attached disk, empty for an unmanaged one."""
     return (entry.get("managedDisk") or {}).get("id", "")
+
+
+def restored_disk(
+    source: SourceDisk, entry: dict[str, Any], disk_sku: str | None = None
+) -> TargetDisk:
+    """A disk that an earlier run restored, as it is attached now.
+
+    Args:
+        disk_sku: what was asked for: a deallocated machine does not show its disks' SKU and size.
+    """
+    sku = (entry.get("managedDisk") or {}).get("storageAccountType") or disk_sku or source.sku
+    body = {
+        "sku": {"name": sku},
+        "properties": {"diskSizeGB": entry.get("diskSizeGB") or source.size_gb},
+    }
+    found = disk_id(entry)
+    group = ResourceId.parse(found).group
+    return TargetDisk(source, group, entry["name"], body, found, exists=True)
 
 
 def with_disks(

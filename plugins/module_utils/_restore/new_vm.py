@@ -302,26 +302,12 @@ def _restored_before(
     for source in chosen:
         entry = entries.get(source.lun)
         if entry is not None:
-            disks.append(_attached_disk(source, entry, request))
+            disks.append(machine.restored_disk(source, entry, request.disk_sku))
     outcome = Outcome(point, "new_vm", disks, excluded, vm_id=vm["id"], reason="AlreadyRestored")
     outcome.ready = vm["properties"].get("provisioningState") == "Succeeded"
     outcome.power_state = power_state(vm)
     outcome.message = f"{vm['name']} was made of {point.name} by an earlier run."
     return outcome
-
-
-def _attached_disk(source: plan.SourceDisk, entry: dict[str, Any], request: Request) -> TargetDisk:
-    sku = (
-        (entry.get("managedDisk") or {}).get("storageAccountType") or request.disk_sku or source.sku
-    )
-    body = {
-        "sku": {"name": sku},
-        "properties": {"diskSizeGB": entry.get("diskSizeGB") or source.size_gb},
-    }
-    found = machine.disk_id(entry)
-    return TargetDisk(
-        source, ResourceId.parse(found).group, entry["name"], body, found, exists=True
-    )
 
 
 def _zones(request: Request, source_vm: dict[str, Any] | None, point: Point) -> list[str] | None:
