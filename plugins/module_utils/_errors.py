@@ -216,6 +216,48 @@ class OperationTimeout(VmguardError):
     default_code = "OperationTimeout"
 
 
+class StorageError(VmguardError):
+    """The place of a repository, or an object in it, is not as it has to be."""
+
+    default_code = "StorageError"
+
+
+class ObjectNotFound(StorageError):
+    """There is no object of this name."""
+
+    default_code = "ObjectNotFound"
+
+
+class ObjectExists(StorageError):
+    """There is an object of this name, with another content."""
+
+    default_code = "ObjectExists"
+
+
+class ObjectTooLarge(StorageError):
+    """An object has more bytes than it may have."""
+
+    default_code = "ObjectTooLarge"
+
+
+class StorageFull(StorageError):
+    """The disk, the quota or the storage account is full."""
+
+    default_code = "StorageFull"
+
+
+class StorageDenied(StorageError):
+    """No permission, or an immutability policy refuses."""
+
+    default_code = "StorageDenied"
+
+
+class StorageUnavailable(StorageError):
+    """The storage does not answer, and the retries are used up."""
+
+    default_code = "StorageUnavailable"
+
+
 def from_azure(
     error: Exception,
     *,

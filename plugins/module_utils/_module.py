@@ -15,7 +15,10 @@ from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import A
 from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._spec import AUTH_SPEC, WAIT_SPEC
+from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
+from ansible_collections.vmguard.azure.plugins.module_utils._storage.options import open_store
 
 
 class Task:
@@ -38,6 +41,23 @@ class Task:
             wait_timeout=self.params.get("wait_timeout") or WAIT_SPEC["wait_timeout"]["default"],
             read_only=self.check_mode,
         )
+
+    @cached_property
+    def store(self) -> Store:
+        """Where the option ``repository`` says that objects are; in check mode it refuses writes."""
+        return open_store(
+            self.params["repository"],
+            credential=lambda: resolve_login(self.params, os.environ).credential,
+            read_only=self.check_mode,
+        )
+
+    def repository(self) -> Repository:
+        """The repository that the option of this name describes, opened.
+
+        Raises:
+            NotARepository, WrongPassphrase, RepositoryError, StorageError: it cannot be.
+        """
+        return Repository.open(self.store, self.params["repository"].get("passphrase"))
 
     def write(self, act: Callable[[], Any], predicted: Any = None) -> Any:
         """The gate: every change goes through here, and in check mode stops here.

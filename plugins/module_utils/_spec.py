@@ -32,3 +32,33 @@ WAIT_SPEC: dict[str, dict[str, Any]] = {
 }
 
 QUERY_SPEC: dict[str, dict[str, Any]] = {"query": {"type": "str"}}
+
+_BLOB_LOGINS = ["account_key", "sas", "connection_string"]
+
+REPOSITORY_SPEC: dict[str, dict[str, Any]] = {
+    "repository": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "type": {"type": "str", "required": True, "choices": ["azure_blob", "folder"]},
+            "path": {"type": "path"},
+            "account_url": {"type": "str"},
+            "container": {"type": "str"},
+            "prefix": {"type": "str"},
+            "connection_string": {"type": "str", "no_log": True},
+            "account_key": {"type": "str", "no_log": True},
+            "sas": {"type": "str", "no_log": True},
+            "passphrase": {"type": "str", "no_log": True},
+        },
+        "required_if": [
+            ("type", "folder", ["path"]),
+            ("type", "azure_blob", ["container"]),
+            ("type", "azure_blob", ["account_url", "connection_string"], True),
+        ],
+        "mutually_exclusive": [
+            ["account_url", "connection_string"],
+            _BLOB_LOGINS,
+            *(["path", name] for name in ("account_url", "container", "prefix", *_BLOB_LOGINS)),
+        ],
+    },
+}

@@ -21,7 +21,7 @@ from .compute.virtual_machines import VirtualMachines
 from .config import Config
 from .control import Control
 from .errors import ArmError
-from .faults import Fault, Faults
+from .faults import Fault, Faults, omit_range
 from .http_server import Delivery
 from .http_types import Request, Response
 from .identity import Identity
@@ -89,6 +89,8 @@ class App:
             response = _refusal(fault)
         else:
             response = self._answer(request, area, fault)
+        if fault is not None and fault.kind == "omit_range":
+            response = omit_range(response)
         self.audit.record(request, response.status, area, fault.kind if fault else None)
         wire = {"reset": "reset", "lost_answer": "reset", "truncate": "truncate"}
         return Delivery(response, wire.get(fault.kind) if fault else None)

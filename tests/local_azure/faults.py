@@ -7,9 +7,13 @@ import threading
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .http_types import Request
+from .http_types import Request, Response
 
-KINDS = ("status", "reset", "truncate", "fail_operation", "delay", "lost_answer")
+KINDS = (
+    "status", "reset", "truncate", "fail_operation", "delay", "lost_answer", "omit_range"
+)  # fmt: skip
+
+_RANGE = re.compile(rb"<PageRange>.*?</PageRange>", re.DOTALL)
 
 
 @dataclass
@@ -21,7 +25,8 @@ class Fault:
         kind: ``status`` answers with ``status`` and does nothing; ``reset`` cuts the connection
             before anything is done; ``lost_answer`` does the work and then cuts the connection;
             ``truncate`` does the work and sends half of the body; ``fail_operation`` lets the
-            operation that the request starts end as Failed; ``delay`` waits ``seconds`` first.
+            operation that the request starts end as Failed; ``delay`` waits ``seconds`` first;
+            ``omit_range`` leaves the first range out of a list of page ranges.
         nth: the first matching request that it hits, from 1.
         times: how many matching requests in a row.
     """
@@ -82,6 +87,14 @@ def _check_numbers(fault: Fault) -> None:
         whole = isinstance(value, int) or (name == "seconds" and isinstance(value, float))
         if isinstance(value, bool) or not whole or not least <= value <= most:
             raise ValueError(f"{name} of a fault cannot be {value!r}.")
+
+
+def omit_range(response: Response) -> Response:
+    """The same list of page ranges without its first one that is not cleared; any other answer."""
+    if response.status != 200 or not isinstance(response.body, bytes):
+        return response
+    body = _RANGE.sub(b"", response.body, count=1)
+    return Response(200, {**response.headers, "Content-Length": str(len(body))}, body)
 
 
 class Faults:

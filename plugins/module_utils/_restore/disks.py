@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import revoke
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import (
     delete_disk,
     find_disk,
     put_disk,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    Conflict,
+    InputError,
+    VmguardError,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
     DISK_NAME_LIMIT,
     IDENTITY_TAG,
@@ -26,6 +32,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import
 
 AT_ONCE = 4
 ATTEMPTS = 3
+_UPLOADING = ("ReadyToUpload", "ActiveUpload", "ActiveUploadAbandoned")
 
 _Result = TypeVar("_Result")
 
@@ -52,6 +59,9 @@ def settle_names(arm: ArmClient, disks: list[TargetDisk], mark: str, *, adopt: b
                 code="DiskExists",
                 resource=disk.id,
             )
+        if _half_made(found, mark):
+            disk.stale = True
+            continue
         if _ours(found, mark, adopt=adopt):
             disk.exists = True
             continue
@@ -67,6 +77,11 @@ def settle_names(arm: ArmClient, disks: list[TargetDisk], mark: str, *, adopt: b
 
 def _ours(found: dict[str, Any], mark: str, *, adopt: bool) -> bool:
     return tagged(found, mark) and (adopt or _untouched(found))
+
+
+def _half_made(found: dict[str, Any], mark: str) -> bool:
+    """Whether it is of this restore, and its upload was not finished: a run that was killed."""
+    return tagged(found, mark) and found["properties"].get("diskState") in _UPLOADING
 
 
 def _untouched(found: dict[str, Any]) -> bool:
@@ -101,13 +116,29 @@ def create_disks(arm: ArmClient, disks: list[TargetDisk], created: list[TargetDi
 
     def create(disk: TargetDisk) -> None:
         created.append(disk)
-        put_disk(arm, disk.id, disk.body)
+        if disk.stale:
+            _delete(arm, disk.id)
+        if disk.fill:
+            disk.fill(arm, disk)
+        else:
+            put_disk(arm, disk.id, disk.body)
 
     if missing:
         arm.compute  # noqa: B018 - built once, before threads share it
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             for done in [pool.submit(create, disk) for disk in missing]:
                 done.result()
+
+
+def _delete(arm: ArmClient, disk_id: str) -> None:
+    """Delete a disk, also one that is being uploaded to."""
+    try:
+        delete_disk(arm, disk_id)
+    except Conflict:
+        # What was written of it is no disk, and ending the access says so.
+        with contextlib.suppress(VmguardError):
+            revoke(arm, disk_id)
+        delete_disk(arm, disk_id)
 
 
 def persist(act: Callable[[], _Result], attempts: int = ATTEMPTS) -> _Result:
@@ -129,7 +160,7 @@ def remove_disks(arm: ArmClient, disk_ids: list[str]) -> tuple[list[str], list[s
     gone, left = [], []
     for disk_id in disk_ids:
         try:
-            persist(partial(delete_disk, arm, disk_id))
+            persist(partial(_delete, arm, disk_id))
             gone.append(disk_id)
         except VmguardError:
             left.append(disk_id)

@@ -9,6 +9,10 @@ from datetime import datetime
 
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
+    BackupWanted,
+    find_backup,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.in_place import (
     restore_in_place,
 )
@@ -25,7 +29,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._restore.source impo
 
 
 def restore(
-    arm: ArmClient, wanted: Wanted, request: Request, write: Write, now: datetime
+    arm: ArmClient, wanted: Wanted | BackupWanted, request: Request, write: Write, now: datetime
 ) -> Outcome:
     """Restore what is wanted as requested.
 
@@ -37,10 +41,10 @@ def restore(
         InputError, NotFound: it cannot be done as asked; nothing was changed.
         RestoreFailed: it failed; the message says what was undone.
     """
-    point = find_point(arm, wanted)
+    point = find_backup(wanted) if isinstance(wanted, BackupWanted) else find_point(arm, wanted)
     if not point.disks:
         raise InputError(
-            f"The restore point {point.name} holds no disks.", code="NoDisks", resource=point.id
+            f"The {point.noun} {point.name} holds no disks.", code="NoDisks", resource=point.id
         )
     if request.target == "in_place":
         return restore_in_place(arm, point, request, write, now)

@@ -24,8 +24,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import 
     same_location,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_collections import (
+    get_collection,
     need_collection,
     source_id,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
+    default_collection,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
     deallocate,
@@ -129,7 +133,7 @@ def restore_in_place(
     outcome.warnings = settle_names(arm, disks, mark, adopt=False)
     swap = Swap(vm["id"], original, _wanted(attached, disks), disks, ran, [])
     _describe(outcome, swap, request, now)
-    if outcome.safety_restore_point:
+    if outcome.safety_restore_point and not point.backup:
         _check_safety(arm, outcome.safety_restore_point, vm)
     write(lambda: _restore(arm, swap, request, outcome))
     outcome.ready = True
@@ -143,15 +147,15 @@ def _read_vm(arm: ArmClient, point: Point, request: Request) -> dict[str, Any]:
     vm = get_vm(arm, request.group, request.vm, instance_view=True)
     if vm["properties"].get("vmId", "").lower() != point.metadata.get("vmId", "").lower():
         raise InputError(
-            f"The restore point {point.name} was taken of another virtual machine than today's"
+            f"The {point.noun} {point.name} was taken of another virtual machine than today's"
             f" {request.vm}; use target: new_vm.",
             code="OtherVm",
             resource=vm["id"],
         )
     if not same_location(vm["location"], point.location):
         raise InputError(
-            f"The restore point {point.name} is in {point.location} and {request.vm} in"
-            f" {vm['location']}; in place needs a restore point of the machine's own region.",
+            f"The {point.noun} {point.name} is in {point.location} and {request.vm} in"
+            f" {vm['location']}; in place needs one of the machine's own region.",
             code="WrongRegion",
             resource=vm["id"],
         )
@@ -204,11 +208,12 @@ def _describe(outcome: Outcome, swap: Swap, request: Request, now: datetime) -> 
     else:
         outcome.kept_disks = replaced
     if request.safety_restore_point:
-        collection = ResourceId.parse(outcome.point.id)
+        vm = ResourceId.parse(swap.vm_id)
+        home = vm if outcome.point.backup else ResourceId.parse(outcome.point.id)
         outcome.safety_restore_point = restore_point_id(
-            collection.subscription,
-            collection.group,
-            collection.name,
+            home.subscription,
+            home.group,
+            default_collection(vm.name) if outcome.point.backup else home.name,
             f"{SAFETY_PREFIX}{now.strftime('%Y%m%dT%H%M%S')}",
         )
     outcome.power_state = "running" if swap.ran else "deallocated"
@@ -226,7 +231,7 @@ def _restore(arm: ArmClient, swap: Swap, request: Request, outcome: Outcome) -> 
         create_disks(arm, swap.disks, swap.created)
         stop(arm, swap)
         if outcome.safety_restore_point:
-            _take_safety_point(arm, outcome.safety_restore_point)
+            _take_safety_point(arm, outcome.safety_restore_point, swap.vm_id)
         attach(arm, swap, swap.wanted)
         if swap.ran:
             start_again(arm, swap, wait=request.wait)
@@ -267,9 +272,17 @@ def attach(arm: ArmClient, swap: Swap, wanted: Attachments) -> None:
         )
 
 
-def _take_safety_point(arm: ArmClient, point_id: str) -> None:
+def _take_safety_point(arm: ArmClient, point_id: str, vm_id: str) -> None:
     """A restore point of the stopped machine, so that a restore can itself be undone."""
     parsed = ResourceId.parse(point_id)
+    if get_collection(arm, parsed.group, parsed.name) is None:
+        location = get_vm(arm, ResourceId.parse(vm_id).group, ResourceId.parse(vm_id).name)[
+            "location"
+        ]
+        body = {"location": location, "properties": {"source": {"id": vm_id}}}
+        home = point_id.rpartition("/restorePoints/")[0]
+        operation = "restore_point_collections.create_or_update"
+        arm.put(operation, home, parsed.group, parsed.name, body=body)
     name = parsed.child_names[0]
     arm.run("restore_points.begin_create", point_id, parsed.group, parsed.name, name, body={})
 

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
     ResourceId,
+    same_id,
     same_location,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, NotFound
@@ -76,7 +77,12 @@ def _source_subnet(arm: ArmClient, source_vm: dict[str, Any] | None, point: Poin
     ] or interfaces
     if not primary:
         return None
-    nic = arm.get(primary[0]["id"], machine.NETWORK_API_VERSION)
+    try:
+        nic = arm.get(primary[0]["id"], machine.NETWORK_API_VERSION)
+    except NotFound:
+        # It went with its machine; a backup knows what it was.
+        known = (one for one in point.interfaces if same_id(one.get("id"), primary[0]["id"]))
+        nic = next(known, {"properties": {}})
     for address in nic["properties"].get("ipConfigurations") or []:
         if subnet := (address["properties"].get("subnet") or {}).get("id"):
             return subnet

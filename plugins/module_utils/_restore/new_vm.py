@@ -36,6 +36,11 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     VmguardError,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine, plan
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
+    elsewhere,
+    original_disk,
+    source_of,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.disks import (
     create_disks,
     persist,
@@ -75,6 +80,8 @@ def check_vm_name(name: str, os_type: str | None) -> str:
 
 def read_source_vm(arm: ArmClient, point: Point, request: Request) -> dict[str, Any] | None:
     """The machine that the point was taken of, while it exists."""
+    if point.backup:
+        return _backed_up_vm(arm, point)
     group, name = request.group, request.vm
     if not (group and name):
         source = _collection_source(arm, point)
@@ -83,6 +90,15 @@ def read_source_vm(arm: ArmClient, point: Point, request: Request) -> dict[str, 
         group, name = source.group, source.name
     found = find_vm(arm, group, name)
     return found if found and _is_source(found, point) else None
+
+
+def _backed_up_vm(arm: ArmClient, point: Point) -> dict[str, Any] | None:
+    """The machine of a backup: as it is while it exists, else as it was described then."""
+    source = source_of(point)
+    if source is None or elsewhere(point, arm.subscription_id):
+        return point.vm
+    found = find_vm(arm, source.group, source.name)
+    return found if found and _is_source(found, point) else point.vm
 
 
 def _collection_source(arm: ArmClient, point: Point) -> ResourceId | None:
@@ -133,31 +149,46 @@ def plan_disks(
     pattern = request.disk_name_pattern or plan.DEFAULT_PATTERNS[request.target]
     tags = {**request.tags, **plan.identity_tags(point, mark)}
     disks = []
+    sizes = plan.wanted_sizes(point.disks, request.disk_sizes)
     for source in chosen:
         name = plan.disk_name(pattern, source, vm=vm, source_vm=source_vm, point=point)
         own = dict(tags)
         replaced = (replaces or {}).get(source.lun, "")
         if replaced and len(replaced) <= plan.TAG_VALUE_LIMIT:
             own[plan.REPLACES_TAG] = replaced
+        original = _original(arm, point, source)
         body = plan.disk_body(
             source,
             point,
             tags=own,
-            original=find_disk(arm, source.source_id) if source.source_id else None,
+            original=original,
             zones=zones,
             sku=request.disk_sku,
             encryption_set_id=request.disk_encryption_set_id,
+            size_gb=sizes.get(source.lun),
         )
-        disks.append(plan.target_disk(arm.subscription_id, group, name, source, body))
+        disk = plan.target_disk(arm.subscription_id, group, name, source, body)
+        if source.image:
+            disk.fill = point.fill
+            disk.finish = plan.guards((original or {}).get("properties") or {})
+            if sizes.get(source.lun, source.size_gb) > source.size_gb:
+                disk.finish["diskSizeGB"] = sizes[source.lun]
+        disks.append(disk)
     plan.check_distinct(disks)
     return disks
+
+
+def _original(arm: ArmClient, point: Point, source: plan.SourceDisk) -> dict[str, Any] | None:
+    if point.backup:
+        return original_disk(point, source, arm.subscription_id)
+    return find_disk(arm, source.source_id) if source.source_id else None
 
 
 def restore_disks(arm: ArmClient, point: Point, request: Request, write: Write) -> Outcome:
     """Make disks of a restore point, attached to nothing."""
     source_vm = read_source_vm(arm, point, request)
     source_name = source_vm["name"] if source_vm else request.vm or "vm"
-    group = request.new_group or request.group or ResourceId.parse(point.id).group
+    group = request.new_group or request.group or point.group
     need_group(arm, group)
     chosen, excluded = choose_disks(point, request)
     mark = plan.identity(point.id, "disks", f"{group}/{request.disk_name_pattern or ''}")
@@ -214,7 +245,7 @@ def restore_new_vm(arm: ArmClient, point: Point, request: Request, write: Write)
     """Make a new virtual machine of a restore point."""
     source_vm = read_source_vm(arm, point, request)
     source_name = source_vm["name"] if source_vm else request.vm or "vm"
-    group = request.new_group or request.group or ResourceId.parse(point.id).group
+    group = request.new_group or request.group or point.group
     chosen, excluded = choose_disks(point, request)
     if chosen[0].lun is not None:
         raise InputError(

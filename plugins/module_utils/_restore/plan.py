@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +17,21 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import 
     same_id,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
+    DiskImage,
+    Manifest,
+)
 
 IDENTITY_TAG = "vmguard-restore"
 SOURCE_TAG = "vmguard-restore-point"
 REPLACES_TAG = "vmguard-replaces"
 TAG_VALUE_LIMIT = 256
+VHD_FOOTER = 512
+_GUARDS = ("networkAccessPolicy", "publicNetworkAccess", "diskAccessId", "dataAccessAuthMode")
 DISK_NAME_LIMIT = 80
+
+# Makes a disk in Azure, with its content.
+Fill = Callable[[Any, "TargetDisk"], None]
 
 DEFAULT_PATTERNS = {
     "new_vm": "{vm}_{role}",
@@ -32,7 +42,10 @@ DEFAULT_PATTERNS = {
 
 @dataclass(frozen=True)
 class SourceDisk:
-    """A disk as the restore point knows it. ``lun`` is None for the OS disk; sizes are in GiB."""
+    """A disk as the restore point or backup knows it; ``image`` is set for a backup.
+
+    ``lun`` is None for the OS disk; sizes are in GiB.
+    """
 
     name: str
     lun: int | None
@@ -44,6 +57,7 @@ class SourceDisk:
     write_accelerator: bool
     encryption_set_id: str | None
     os_type: str | None = None
+    image: DiskImage | None = field(default=None, repr=False)
 
     @property
     def role(self) -> str:
@@ -53,7 +67,13 @@ class SourceDisk:
 
 @dataclass
 class TargetDisk:
-    """A disk to be made, and afterwards the one that was."""
+    """A disk to be made, and afterwards the one that was.
+
+    Args:
+        finish: properties that it gets after its content.
+        stale: there is what a run that was killed has left of it, which has to go first.
+        fill: makes it of an image; None where Azure makes it of a restore point.
+    """
 
     source: SourceDisk
     group: str
@@ -61,6 +81,9 @@ class TargetDisk:
     body: dict[str, Any]
     id: str
     exists: bool = False
+    finish: dict[str, Any] = field(default_factory=dict)
+    stale: bool = False
+    fill: Fill | None = field(default=None, repr=False)
 
     def result(self) -> dict[str, Any]:
         source = self.source
@@ -69,19 +92,25 @@ class TargetDisk:
             "role": source.role,
             "source_disk": source.name,
             "source_disk_id": source.source_id,
-            "source_disk_restore_point": source.disk_restore_point_id,
+            "source_disk_restore_point": source.disk_restore_point_id or None,
             "target_disk": self.name,
             "target_disk_id": self.id,
             "caching": source.caching,
             "write_accelerator": source.write_accelerator,
-            "size_gb": self.body["properties"].get("diskSizeGB", source.size_gb),
+            "size_gb": {**self.body["properties"], **self.finish}.get("diskSizeGB", source.size_gb),
             "sku": self.body["sku"]["name"],
         }
 
 
 @dataclass(frozen=True)
 class Point:
-    """A restore point that is ready, with its collection's region."""
+    """A restore point that is ready, with its collection's region; or an image backup.
+
+    Args:
+        backup, vm, interfaces: of an image backup: its manifest, and the machine and its network
+            interfaces as they were described then.
+        fill: makes the disks of an image backup.
+    """
 
     id: str
     location: str
@@ -90,6 +119,19 @@ class Point:
     consistency: str | None
     disks: list[SourceDisk] = field(default_factory=list)
     excluded: list[dict[str, Any]] = field(default_factory=list)
+    backup: Manifest | None = field(default=None, repr=False)
+    vm: dict[str, Any] | None = field(default=None, repr=False)
+    interfaces: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    fill: Fill | None = field(default=None, repr=False)
+
+    @property
+    def group(self) -> str:
+        """The resource group of the collection, or of the machine that was backed up."""
+        return ResourceId.parse(self.backup.vm["id"] if self.backup else self.id).group
+
+    @property
+    def noun(self) -> str:
+        return "backup" if self.backup else "restore point"
 
     @property
     def name(self) -> str:
@@ -138,8 +180,9 @@ def identity(point_id: str, target: str, target_id: str) -> str:
 
 def identity_tags(point: Point, mark: str) -> dict[str, str]:
     """The tags by which a restore is found again. Tag values end at 256 characters."""
-    parsed = ResourceId.parse(point.id)
-    named = point.id if len(point.id) <= TAG_VALUE_LIMIT else f"{parsed.name}/{point.name}"
+    named = point.id
+    if len(named) > TAG_VALUE_LIMIT:
+        named = f"{ResourceId.parse(point.id).name}/{point.name}"
     return {IDENTITY_TAG: mark, SOURCE_TAG: named}
 
 
@@ -200,21 +243,17 @@ def disk_body(
     zones: list[str] | None,
     sku: str | None,
     encryption_set_id: str | None,
+    size_gb: int | None = None,
 ) -> dict[str, Any]:
-    """The request that makes a disk of a disk restore point.
+    """The request that makes a disk of a disk restore point, or one to upload an image into.
 
     What the disk it replaces was set to (network access, encryption at rest) is kept where that
     disk still exists and nothing else was asked for.
     """
     kept = (original or {}).get("properties") or {}
-    properties: dict[str, Any] = {
-        "creationData": {
-            "createOption": "Restore",
-            "sourceResourceId": source.disk_restore_point_id,
-        }
-    }
-    if source.size_gb:
-        properties["diskSizeGB"] = source.size_gb
+    properties: dict[str, Any] = {"creationData": _creation(source)}
+    if source.size_gb and not source.image:
+        properties["diskSizeGB"] = size_gb or source.size_gb
     if source.lun is None:
         properties["osType"] = source.os_type
         properties.update(_os_disk_facts(point.metadata))
@@ -224,9 +263,8 @@ def disk_body(
         if not kind or kind == "EncryptionAtRestWithPlatformKey":
             kind = "EncryptionAtRestWithCustomerKey"
         properties["encryption"] = {"type": kind, "diskEncryptionSetId": set_id}
-    for name in ("networkAccessPolicy", "publicNetworkAccess", "diskAccessId"):
-        if kept.get(name):
-            properties[name] = kept[name]
+    if not source.image:
+        properties.update(guards(kept))
     body: dict[str, Any] = {
         "location": point.location,
         "sku": {"name": sku or source.sku},
@@ -236,6 +274,43 @@ def disk_body(
     if zones:
         body["zones"] = zones
     return body
+
+
+def _creation(source: SourceDisk) -> dict[str, Any]:
+    if source.image:
+        return {"createOption": "Upload", "uploadSizeBytes": source.image.size + VHD_FOOTER}
+    return {"createOption": "Restore", "sourceResourceId": source.disk_restore_point_id}
+
+
+def guards(properties: dict[str, Any]) -> dict[str, Any]:
+    """Who may read a disk from outside, of a disk's properties."""
+    return {name: properties[name] for name in _GUARDS if properties.get(name)}
+
+
+def wanted_sizes(disks: list[SourceDisk], sizes: dict[str, Any]) -> dict[int | None, int]:
+    """The sizes that were asked for, in GiB by LUN.
+
+    Args:
+        sizes: by name, LUN, id or ``os``.
+
+    Raises:
+        InputError: for a disk that is not there, or a size that does not hold it.
+    """
+    found: dict[int | None, int] = {}
+    for entry, text in sizes.items():
+        named, _rest = select(disks, [entry], option="disk_sizes")[::-1]
+        try:
+            size = int(text)
+        except (TypeError, ValueError):
+            raise InputError(f"disk_sizes: {text!r} is no size in GiB for {entry}.") from None
+        for disk in named:
+            if size < disk.size_gb:
+                raise InputError(
+                    f"disk_sizes: {disk.name} has {disk.size_gb} GiB and does not fit into {size} GiB.",
+                    code="DiskTooSmall",
+                )
+            found[disk.lun] = size
+    return found
 
 
 def _os_disk_facts(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -249,7 +324,7 @@ def _os_disk_facts(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def select(
-    disks: list[SourceDisk], exclude: list[str]
+    disks: list[SourceDisk], exclude: list[str], option: str = "exclude_disks"
 ) -> tuple[list[SourceDisk], list[SourceDisk]]:
     """Part the disks into those to restore and those to leave out.
 
@@ -265,7 +340,8 @@ def select(
         if not matches:
             there = ", ".join(f"{disk.name} ({disk.role})" for disk in disks)
             raise InputError(
-                f"exclude_disks names {entry!r}, which is no disk of the restore point; it has {there}."
+                f"{option} names {entry!r}, which is no disk of the restore point or backup;"
+                f" it has {there}."
             )
         left_out += [disk for disk in matches if disk not in left_out]
     return [disk for disk in disks if disk not in left_out], left_out

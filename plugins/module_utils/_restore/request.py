@@ -39,6 +39,7 @@ class Request:
     safety_restore_point: bool = True
     old_disks: str = "keep"
     force: bool = False
+    disk_sizes: dict[str, Any] = field(default_factory=dict)
     wait: bool = True
 
 
@@ -73,18 +74,20 @@ class Outcome:
                 "power_state": self.power_state,
             }
         os_profile = self.point.metadata.get("osProfile") or {}
+        source = {
+            "id": self.point.id,
+            "name": self.point.name,
+            "time": self.point.time,
+            "consistency_mode": self.point.consistency,
+            "location": self.point.location,
+            "computer_name": os_profile.get("computerName"),
+            "admin_username": os_profile.get("adminUsername"),
+        }
         return {
             "vm": vm,
             "target": self.target,
-            "restore_point": {
-                "id": self.point.id,
-                "name": self.point.name,
-                "time": self.point.time,
-                "consistency_mode": self.point.consistency,
-                "location": self.point.location,
-                "computer_name": os_profile.get("computerName"),
-                "admin_username": os_profile.get("adminUsername"),
-            },
+            "restore_point": None if self.point.backup else source,
+            "backup": {**source, "id": self.point.name} if self.point.backup else None,
             "disks": [disk.result() for disk in self.disks],
             "excluded_disks": self.excluded,
             "deleted_disks": self.deleted_disks,

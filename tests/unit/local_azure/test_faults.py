@@ -13,6 +13,7 @@ from https_world import Client, client
 from local_azure.control_client import ControlError
 from local_azure.faults import KINDS, Fault, Faults
 from local_azure.http_types import Request
+from local_azure.storage.page_blob import PageBlob
 
 CUT = (ConnectionError, ssl.SSLError, http.client.RemoteDisconnected)
 
@@ -96,6 +97,30 @@ def test_delay_answers_in_the_end(azure: Client) -> None:
     assert azure.requests()[-1]["fault"] == "delay"
 
 
+def test_omit_range_leaves_out_the_first_that_is_not_cleared(azure: Client) -> None:
+    store, sas = azure.local.app.state.store, azure.local.app.state.sas
+    disk = store.create(1 << 20)
+    disk.write(0, b"x" * 512)
+    base = store.freeze(disk)
+    disk.clear(0, 512)
+    for offset in (4096, 8192):
+        disk.write(offset, b"y" * 512)
+    urls = [sas.grant(str(one.moment), PageBlob(one), "Read", 600).url
+            for one in (base, store.freeze(disk))]  # fmt: skip
+    target = urls[1].removeprefix(azure.local.url)
+    headers = {"x-ms-previous-snapshot-url": urls[0], "x-ms-version": "2021-12-02"}
+    whole = azure.raw("GET", f"{target}&comp=pagelist", headers=headers).data
+    inject(azure, "GET .*comp=pagelist", kind="omit_range")
+    cut = azure.raw("GET", f"{target}&comp=pagelist", headers=headers)
+    lost = b"<PageRange><Start>4096</Start><End>4607</End></PageRange>"
+    assert whole.count(lost) == 1 and cut.data == whole.replace(lost, b"")
+    assert b"<ClearRange><Start>0</Start>" in cut.data and b"<Start>8192</Start>" in cut.data
+    assert azure.raw("GET", f"{target}&comp=pagelist", headers=headers).data == whole
+    # What is no page list stays as it is.
+    inject(azure, "GET .*resourceGroups", kind="omit_range")
+    assert groups(azure) == ["group"]
+
+
 def test_counting(azure: Client) -> None:
     inject(azure, "GET .*resourceGroups", status=503, nth=2, times=2)
     seen = [azure.call("GET", "resourceGroups").status for turn in range(5)]
@@ -170,5 +195,5 @@ def test_all_matching_faults_count_and_the_first_strikes() -> None:
 
 def test_every_kind_is_tried_here() -> None:
     assert set(KINDS) == {
-        "status", "reset", "truncate", "fail_operation", "delay", "lost_answer"
+        "status", "reset", "truncate", "fail_operation", "delay", "lost_answer", "omit_range"
     }  # fmt: skip

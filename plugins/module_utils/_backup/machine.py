@@ -1,0 +1,203 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine to back up: its disks, whether they can be read, and its configuration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
+from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import (
+    RESTORE_POINT,
+    BackupRequest,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import disks_of
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.protectability import (
+    disk_findings,
+    export_findings,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
+    entries_of,
+    excluded_on_request,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
+    get_vm,
+    power_state,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    InputError,
+    VmguardError,
+    scrub,
+)
+
+NETWORK_API_VERSION = "2022-11-01"
+Raw = dict[str, Any]
+# Without these there is nothing to take a snapshot of.
+_NO_SNAPSHOT = ("UnmanagedDisk", "EphemeralOSDisk")
+
+
+@dataclass(frozen=True)
+class BackupDisk:
+    """A disk that is backed up. ``size`` in bytes; ``lun`` is None for the OS disk."""
+
+    id: str
+    name: str
+    lun: int | None
+    unique_id: str
+    size: int
+    entry: Raw = field(repr=False)
+    resource: Raw = field(repr=False)
+
+    @property
+    def role(self) -> str:
+        return "os" if self.lun is None else f"lun{self.lun}"
+
+    def facts(self) -> Raw:
+        """What is needed to make this disk again, and to attach it as it was."""
+        told = self.resource.get("properties", {})
+        return {
+            "sku": (self.resource.get("sku") or {}).get("name"),
+            "size_gb": told.get("diskSizeGB"),
+            "location": self.resource.get("location"),
+            "zones": self.resource.get("zones") or [],
+            "os_type": self.entry.get("osType"),
+            "hyper_v_generation": told.get("hyperVGeneration"),
+            "caching": self.entry.get("caching") or "None",
+            "write_accelerator": bool(self.entry.get("writeAcceleratorEnabled")),
+            "encryption": told.get("encryption") or {},
+            "security_profile": told.get("securityProfile") or {},
+            "tags": self.resource.get("tags") or {},
+        }
+
+
+@dataclass
+class Machine:
+    """A virtual machine as it is now."""
+
+    raw: Raw
+    disks: list[BackupDisk]
+    excluded: list[Raw]
+    resources: dict[str, Raw] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return self.raw["id"]
+
+    @property
+    def name(self) -> str:
+        return self.raw["name"]
+
+    @property
+    def running(self) -> bool:
+        return power_state(self.raw) in ("running", "starting")
+
+    def identity(self, group: str, subscription: str) -> Raw:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "resource_group": group,
+            "subscription_id": subscription,
+            "location": self.raw.get("location"),
+            "vm_id": self.raw["properties"].get("vmId"),
+        }
+
+
+def read_machine(arm: ArmClient, request: BackupRequest) -> Machine:
+    """The machine, with the disks that the backup is of.
+
+    Raises:
+        NotFound: there is no such machine.
+        InputError: a disk to exclude does not exist, none is left, or some cannot be read.
+    """
+    vm = get_vm(arm, request.group, request.vm, instance_view=True)
+    resources = disks_of(arm, [vm])
+    asked = excluded_on_request(vm, request.exclude_disks)
+    disks, excluded, blocked = [], [], []
+    for entry in entries_of(vm):
+        disk_id = (entry.get("managedDisk") or {}).get("id") or ""
+        if disk_id and disk_id.lower() in asked:
+            excluded.append(
+                {"id": disk_id, "name": entry.get("name"), "reason": "ExcludedByRequest"}
+            )
+            continue
+        resource = resources.get(disk_id.lower())
+        findings = _findings(vm, entry, resource, request)
+        if findings:
+            blocked += [finding["message"] for finding in findings]
+        elif resource is not None:
+            disks.append(_disk(entry, resource))
+    _refuse(vm, blocked, disks)
+    ordered = sorted(disks, key=lambda disk: -1 if disk.lun is None else disk.lun)
+    return Machine(vm, ordered, excluded, resources)
+
+
+def _findings(vm: Raw, entry: Raw, resource: Raw | None, request: BackupRequest) -> list[Raw]:
+    found = disk_findings(resource, entry, vm, consistency_mode=request.consistency_mode)
+    if request.source != RESTORE_POINT:
+        found = [one for one in found if one["reason"] in _NO_SNAPSHOT]
+    exports = export_findings(resource, entry)
+    if request.private_link:
+        exports = [
+            one
+            for one in exports
+            if one["reason"] not in ("NetworkAccessPrivate", "PublicNetworkAccessDisabled")
+        ]
+    if resource is None and not found:
+        name = entry.get("name")
+        return [{"reason": "DiskNotFound", "message": f"Disk {name} cannot be found or read."}]
+    return [*found, *exports]
+
+
+def _refuse(vm: Raw, blocked: list[str], disks: list[BackupDisk]) -> None:
+    if blocked:
+        raise InputError(
+            f"{vm['name']} cannot be backed up: {' '.join(blocked)}",
+            code="DisksNotReadable",
+            resource=vm["id"],
+            hint="exclude_disks leaves disks out.",
+        )
+    if not disks:
+        raise InputError(
+            f"No disk of {vm['name']} would be left to back up.",
+            code="AllDisksExcluded",
+            resource=vm["id"],
+        )
+
+
+def _disk(entry: Raw, resource: Raw) -> BackupDisk:
+    told = resource["properties"]
+    return BackupDisk(
+        id=resource["id"],
+        name=resource["name"],
+        lun=entry.get("lun"),
+        unique_id=told.get("uniqueId") or resource["id"].lower(),
+        size=told.get("diskSizeBytes") or (told.get("diskSizeGB") or 0) << 30,
+        entry=entry,
+        resource=resource,
+    )
+
+
+def configuration(arm: ArmClient, machine: Machine, warnings: list[str]) -> Raw:
+    """The machine as Azure describes it, for the manifest: VM, disks, network interfaces.
+
+    It holds no secret: Azure does not tell passwords, and what looks like a signature or a key is
+    taken out.
+    """
+    vm = {**machine.raw, "properties": dict(machine.raw["properties"])}
+    vm["properties"].pop("instanceView", None)
+    profile = machine.raw["properties"].get("networkProfile") or {}
+    interfaces = []
+    for interface in profile.get("networkInterfaces") or []:
+        try:
+            interfaces.append(arm.get(interface["id"], NETWORK_API_VERSION))
+        except VmguardError as error:
+            warnings.append(f"A network interface is not in the configuration: {error.message}")
+    found = {
+        "virtual_machine": vm,
+        "disks": list(machine.resources.values()),
+        "network_interfaces": interfaces,
+    }
+    return json.loads(scrub(json.dumps(found)))

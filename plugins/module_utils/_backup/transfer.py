@@ -1,0 +1,157 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads one disk into the repository: the changes, or all of it where changes cannot be trusted."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
+from ansible_collections.vmguard.azure.plugins.module_utils._backup.levels import (
+    FULL,
+    INCREMENTAL,
+    Decision,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._backup.machine import BackupDisk
+from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import ArmAccess
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._image import audit
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
+from ansible_collections.vmguard.azure.plugins.module_utils._image.http import HttpPool
+from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
+from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import PageBlob
+from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import (
+    Changed,
+    DiffUnavailable,
+    PageRanges,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.ranges import Range
+from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import DiskReader, Stats
+from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import Tree
+from ansible_collections.vmguard.azure.plugins.module_utils._image.work import chunk_runs
+
+
+class _NotTrusted(Exception):
+    """The changes that Azure tells are not all."""
+
+
+@dataclass
+class Transfer:
+    """What reading disks needs; shared by the disks of a run."""
+
+    arm: ArmClient
+    clock: SystemClock
+    repository: Repository
+    reader: DiskReader
+    http: HttpPool
+    run: str
+    sas_seconds: int
+
+    def read(self, disk: BackupDisk, asked: str, decision: Decision, source: str) -> DiskImage:
+        """Read a disk at the level that was decided, or in full where that cannot be done.
+
+        Raises:
+            VmguardError: it cannot be read or stored.
+        """
+        began = self.clock.monotonic()
+        image = DiskImage(
+            role=disk.role, name=disk.name, lun=disk.lun, size=disk.size,
+            unique_id=disk.unique_id, source_id=disk.id, source=source,
+            level=decision.level, asked=asked, fallback=decision.fallback,
+            base=None, full=self.run, roots={}, facts=disk.facts(),
+        )  # fmt: skip
+        stats = Stats()
+        sums = {"allocated": 0, "changed": 0, "cleared": 0, "audited": 0}
+        with ArmAccess(
+            self.arm, source, clock=self.clock, seconds=self.sas_seconds
+        ) as access, PageRanges(self.clock) as ranges:  # fmt: skip
+            blob = PageBlob(access, self.http, self.clock)
+            image.size = blob.disk_size()
+            if decision.level != FULL:
+                try:
+                    self._changes(image, decision, blob, access, ranges, stats, sums)
+                except (DiffUnavailable, DamagedObject, _NotTrusted) as error:
+                    image.level, image.base, image.full = FULL, None, self.run
+                    image.fallback = getattr(error, "message", str(error))
+            if image.level == FULL:
+                self._full(image, blob, access, ranges, stats, sums)
+        seconds = round(self.clock.monotonic() - began, 3)
+        counted = {"read": stats.read, "new": stats.new, "stored": stats.stored}
+        image.stats = {**sums, **counted, "seconds": seconds}
+        return image
+
+    def _full(
+        self,
+        image: DiskImage,
+        blob: PageBlob,
+        access: ArmAccess,
+        ranges: PageRanges,
+        stats: Stats,
+        sums: dict[str, Any],
+    ) -> None:
+        sums["allocated"] = 0
+        found = self._count(ranges.allocated(access, Range(0, image.size)), sums)
+        everything = (Changed(start, end, False) for start, end in found)
+        runs = chunk_runs(everything, self.repository.chunk_size, image.size)
+        image.roots, _touched = self.reader.read(blob, image.size, runs, None, stats)
+
+    def _changes(
+        self,
+        image: DiskImage,
+        decision: Decision,
+        blob: PageBlob,
+        access: ArmAccess,
+        ranges: PageRanges,
+        stats: Stats,
+        sums: dict[str, Any],
+    ) -> None:
+        base = decision.base
+        if base is None or base.image.size % self.repository.chunk_size:
+            raise _NotTrusted("the last backup does not end with a whole chunk")
+        tree = Tree(self.repository, base.image.roots)
+
+        def counted(older: ArmAccess) -> Any:
+            for change in ranges.changed(access, older, Range(0, image.size)):
+                sums["cleared" if change.cleared else "changed"] += change.end - change.start
+                yield change
+
+        with ArmAccess(
+            self.arm, base.image.source, clock=self.clock, seconds=self.sas_seconds
+        ) as older:
+            try:
+                older.url()
+            except VmguardError as error:
+                raise DiffUnavailable(
+                    f"the last backup's {older.name} cannot be read: {error.message}"
+                ) from error
+            runs = chunk_runs(counted(older), self.repository.chunk_size, image.size)
+            image.roots, touched = self.reader.read(blob, image.size, runs, tree, stats)
+        source = random.Random(self.run)  # noqa: S311 - draws a sample, keeps no secret
+        chunks = audit.choose(
+            self._count(ranges.allocated(access, Range(0, image.size)), sums),
+            touched,
+            self.repository.chunk_size,
+            source,
+        )
+        different, read = audit.first_difference(self.repository, blob, tree, chunks, image.size)
+        sums["audited"] = read
+        stats.add(read=read)
+        if different is not None:
+            at = different * self.repository.chunk_size
+            raise _NotTrusted(
+                f"Azure calls the bytes from {at} on unchanged since backup {base.backup.id},"
+                " and they are not"
+            )
+        image.base = base.backup.id
+        image.full = base.image.full if decision.level == INCREMENTAL else base.backup.id
+
+    @staticmethod
+    def _count(found: Any, sums: dict[str, Any]) -> Any:
+        for start, end in found:
+            sums["allocated"] += end - start
+            yield start, end

@@ -1,0 +1,219 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which chunks a repository already has: of this run, of all others, and of runs that were killed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    ObjectNotFound,
+    StorageDenied,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image import names, segments
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
+from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
+    Directory,
+    PackPlace,
+    Ref,
+    find_directory,
+    read_directory,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._image.segments import Segment
+
+# Eight bytes each: 96 MiB. Beyond it the oldest segments are left out, and chunks stored twice.
+MOST_ENTRIES = 12_000_000
+# Entries of this run that are kept whole before they become a segment.
+RECENT = 1 << 16
+DIRECTORIES = 512
+_MERGE_COUNT = 24
+_MERGE_ENTRIES = 500_000
+
+
+class ChunkIndex:
+    """Finds chunks by name. Thread-safe; reads the repository's segments when first asked.
+
+    Args:
+        run: an id for the segments that this run writes; they sort by it.
+    """
+
+    def __init__(self, repository: Repository, run: str, most_entries: int = MOST_ENTRIES) -> None:
+        self._repository = repository
+        self._run = run
+        self._most_entries = most_entries
+        self._lock = threading.Lock()
+        self._load_lock = threading.Lock()
+        self._loaded = False
+        self._segments: list[Segment] = []
+        self._live: dict[str, Segment] = {}
+        self._recent: dict[bytes, Ref] = {}
+        self._unwritten: list[tuple[int, PackPlace]] = []
+        self._written = 0
+        self._directories: OrderedDict[bytes, Directory | None] = OrderedDict()
+        self.warnings: list[str] = []
+
+    # -- finding
+
+    def find(self, wanted: Iterable[bytes]) -> dict[bytes, Ref]:
+        """Where chunks lie; those that are not stored are not in it."""
+        self._load()
+        found: dict[bytes, Ref] = {}
+        asked: dict[bytes, list[PackPlace]] = {}
+        with self._lock:
+            for name in wanted:
+                if ref := self._recent.get(name):
+                    found[name] = ref
+                elif places := [p for one in self._segments for p in one.find(name)]:
+                    asked[name] = places
+        for name, places in asked.items():
+            for place in places:
+                directory = self._directory(place)
+                if directory and (ref := directory.records.get(name)):
+                    found[name] = ref
+                    break
+        return found
+
+    def note(self, refs: Iterable[Ref]) -> None:
+        """Chunks of this run, found from now on."""
+        with self._lock:
+            for ref in refs:
+                self._recent[ref.name] = ref
+
+    def stored(self, place: PackPlace, refs: list[Ref]) -> None:
+        """A pack of this run is stored; its chunks may go into a segment."""
+        with self._lock:
+            self._unwritten += [(segments.fingerprint(ref.name), place) for ref in refs]
+            full = len(self._unwritten) >= RECENT
+        if full:
+            self.write()
+
+    def _directory(self, place: PackPlace) -> Directory | None:
+        """A pack's directory; None where it is gone or damaged: what it held is stored anew."""
+        with self._lock:
+            if place.pack in self._directories:
+                self._directories.move_to_end(place.pack)
+                return self._directories[place.pack]
+        directory: Directory | None
+        try:
+            directory = read_directory(self._repository, place)
+        except (ObjectNotFound, DamagedObject) as error:
+            self.warnings.append(str(error))
+            directory = None
+        with self._lock:
+            self._directories[place.pack] = directory
+            while len(self._directories) > DIRECTORIES:
+                self._directories.popitem(last=False)
+        return directory
+
+    # -- loading
+
+    def _load(self) -> None:
+        with self._load_lock:
+            if not self._loaded:
+                known = self._load_segments()
+                self._load_strays(known)
+                self._loaded = True
+
+    def _load_segments(self) -> set[bytes]:
+        """The newest segments that fit the bound; the packs that any segment knows."""
+        known: set[bytes] = set()
+        replaced: set[str] = set()
+        entries = 0
+        listed = sorted(self._repository.store.list(names.SEGMENTS), key=lambda one: one.name)
+        for found in reversed(listed):
+            if found.name in replaced:
+                continue
+            try:
+                segment = self._read(found.name)
+            except (ObjectNotFound, DamagedObject) as error:
+                self.warnings.append(str(error))
+                continue
+            replaced.update(segment.replaces)
+            known.update(place.pack for place in segment.all_places())
+            entries += len(segment)
+            if entries <= self._most_entries:
+                self._segments.append(segment)
+                self._live[found.name] = segment
+        return known
+
+    def _read(self, name: str) -> Segment:
+        repository = self._repository
+        stored = repository.store.get(name, segments.SEGMENT_LIMIT)
+        return segments.decode(repository.codec.unseal(name, stored, segments.SEGMENT_LIMIT), name)
+
+    def _load_strays(self, known: set[bytes]) -> None:
+        """Packs of no segment: those of runs that were killed, or that are under way."""
+        rows: list[tuple[int, PackPlace]] = []
+        packs = 0
+        for found in self._repository.store.list(names.PACKS):
+            pack = names.pack_id(found.name)
+            if pack is None or pack in known:
+                continue
+            try:
+                place = find_directory(self._repository, pack, found.size)
+                directory = read_directory(self._repository, place)
+            except (ObjectNotFound, DamagedObject) as error:
+                self.warnings.append(str(error))
+                continue
+            rows += [(segments.fingerprint(name), place) for name in directory.records]
+            packs += 1
+            if len(rows) >= RECENT:
+                self._segments.append(segments.build(rows))
+                rows = []
+        if rows:
+            self._segments.append(segments.build(rows))
+
+    # -- writing
+
+    def write(self) -> None:
+        """Store what packs of this run hold, for later runs."""
+        with self._lock:
+            rows, self._unwritten = self._unwritten, []
+            if not rows:
+                return
+            self._written += 1
+            segment = segments.build(rows)
+            self._segments.append(segment)
+            stored = {place.pack for _print, place in rows}
+            self._recent = {
+                name: ref for name, ref in self._recent.items() if ref.pack not in stored
+            }
+            name = f"{names.SEGMENTS}{self._run}-{self._written:04d}"
+            self._live[name] = segment
+        repository = self._repository
+        repository.store.put(name, repository.codec.seal(name, segments.encode(segment)))
+
+    def merge(self, now: datetime) -> None:
+        """Make one segment of many small ones. Those that it replaces are deleted if they can be."""
+        if not self._loaded:
+            return
+        store, codec = self._repository.store, self._repository.codec
+        small = sorted(
+            (len(segment), name)
+            for name, segment in self._live.items()
+            if len(segment) < _MERGE_ENTRIES // 2
+        )
+        if len(small) < _MERGE_COUNT:
+            return
+        rows: list[tuple[int, PackPlace]] = []
+        taken: list[str] = []
+        for entries, name in small:
+            if len(rows) + entries > _MERGE_ENTRIES:
+                break
+            rows += self._live[name].rows()
+            taken += [name, *self._live[name].replaces]
+        if len({place for _print, place in rows}) > segments.MOST_PACKS:
+            return
+        stamp = now.astimezone(timezone.utc).strftime("%Y%m%dt%H%M%Sz")
+        name = f"{names.SEGMENTS}{stamp}-merged-{self._run[-8:]}"
+        store.put(name, codec.seal(name, segments.encode(segments.build(rows, taken))))
+        for one in taken:
+            try:
+                store.delete(one)
+            except StorageDenied:
+                return

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be wrong with a repository."""
+
+from __future__ import annotations
+
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+
+
+class RepositoryError(VmguardError):
+    """The repository cannot be used, or not like this."""
+
+    default_code = "RepositoryError"
+
+
+class NotARepository(RepositoryError):
+    """Nothing there, or something that is not ours."""
+
+    default_code = "NotARepository"
+
+
+class WrongPassphrase(RepositoryError):
+    """No key of the repository opens with the passphrase."""
+
+    default_code = "WrongPassphrase"
+
+
+class DamagedObject(RepositoryError):
+    """A stored object is not what was stored.
+
+    Args:
+        name: the object's name in the repository.
+        what: what is wrong with it, as the end of a sentence.
+    """
+
+    default_code = "DamagedObject"
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(
+            f"The object {name} of the repository is damaged: {what}.",
+            resource=name,
+            hint="backup_verify shows which backups are affected.",
+        )
+        self.name = name
+        self.what = what
+
+
+class LeaseHeld(RepositoryError):
+    """Somebody else works on it."""
+
+    default_code = "LeaseHeld"
+
+
+class LeaseLost(RepositoryError):
+    """Our lease ended, or somebody took it over: the work has to stop."""
+
+    default_code = "LeaseLost"
+
+
+class BackupNotFound(RepositoryError):
+    """There is no such backup."""
+
+    default_code = "BackupNotFound"

@@ -1,0 +1,243 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Manifests: what a backup is. Written last, and the only commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    InputError,
+    ObjectNotFound,
+    VmguardError,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image import names
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+    BackupNotFound,
+    DamagedObject,
+    RepositoryError,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
+    FANOUT,
+    MOST_DISK_SIZE,
+    Entries,
+    chunk_count,
+    decode,
+    encode,
+)
+
+FORMAT = "vmguard-backup"
+VERSION = 1
+LIMIT = 64 << 20
+_MOST_DISKS = 256
+_READERS = 8
+
+
+@dataclass
+class DiskImage:
+    """One disk of a backup.
+
+    Args:
+        role: ``os``, or ``lun0`` and so on.
+        size: bytes.
+        unique_id: Azure's id of the disk's life; a disk made again has another.
+        level: full, incremental or differential, as done; ``asked`` as asked for.
+        fallback: why it became a full; None otherwise.
+        base: the id of the backup that changes were read since.
+        full: the id of the disk's last full backup, its own for a full.
+        source: the id of the snapshot or disk restore point that was read.
+        facts: what is needed to make the disk again (SKU, caching and the like).
+        stats: bytes: allocated, changed, read, new, stored; seconds.
+    """
+
+    role: str
+    name: str
+    lun: int | None
+    size: int
+    unique_id: str
+    source_id: str
+    source: str
+    level: str
+    asked: str
+    fallback: str | None
+    base: str | None
+    full: str
+    roots: Entries
+    facts: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    def body(self) -> dict[str, Any]:
+        plain = {key: value for key, value in vars(self).items() if key != "roots"}
+        return {**plain, "index": encode(self.roots)}
+
+
+@dataclass
+class Manifest:
+    """A backup of a virtual machine.
+
+    Args:
+        vm: id, name, resource group, subscription, location and vm_id of the machine.
+        source: kind (snapshot or restore_point), consistency achieved and asked for.
+        configuration: the machine, its disks and network interfaces as Azure described them.
+    """
+
+    id: str
+    vm: dict[str, Any]
+    started: str
+    finished: str
+    source: dict[str, Any]
+    configuration: dict[str, Any]
+    disks: list[DiskImage]
+    excluded_disks: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    made_by: str = ""
+
+    def body(self, chunk_size: int) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            **vars(self),
+            "chunk_size": chunk_size,
+            "disks": [disk.body() for disk in self.disks],
+        }
+
+    def disk(self, unique_id: str) -> DiskImage | None:
+        return next((disk for disk in self.disks if disk.unique_id == unique_id), None)
+
+
+def vm_key(repository: Repository, vm_id: str) -> str:
+    """The name under which the backups of a machine lie: a keyed hash of its resource id."""
+    return repository.codec.key_of(vm_id.rstrip("/").lower())
+
+
+def write(repository: Repository, manifest: Manifest) -> None:
+    """Commit a backup.
+
+    Raises:
+        StorageError: it is not committed.
+    """
+    name = names.manifest(vm_key(repository, manifest.vm["id"]), manifest.id)
+    repository.write(name, manifest.body(repository.chunk_size))
+
+
+def parse(repository: Repository, name: str, body: Any) -> Manifest:
+    """A manifest from what is stored.
+
+    Raises:
+        DamagedObject, RepositoryError: it is none, newer, or claims what cannot be.
+    """
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise DamagedObject(name, "it is no backup")
+    if isinstance(body.get("version"), int) and body["version"] > VERSION:
+        raise RepositoryError(
+            f"The backup {name} has format {body['version']}, and this release reads up to {VERSION}.",
+            code="NewerFormat",
+            hint="Update the collection vmguard.azure.",
+        )
+    try:
+        key, backup_id = names.manifest_parts(name) or ("", "")
+        sound = body["id"] == backup_id and body["chunk_size"] == repository.chunk_size
+        disks = body["disks"]
+        sound = sound and isinstance(disks, list) and 0 < len(disks) <= _MOST_DISKS
+        if not sound or vm_key(repository, body["vm"]["id"]) != key:
+            raise DamagedObject(name, "it is not the backup that its name says")
+        datetime.fromisoformat(body["started"])
+        return Manifest(
+            **{key: body[key] for key in _KEYS},
+            disks=[_disk(name, disk, repository.chunk_size) for disk in disks],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedObject(name, "parts of it are missing") from error
+
+
+_KEYS = (
+    "id", "vm", "started", "finished", "source", "configuration", "excluded_disks", "warnings",
+    "made_by",
+)  # fmt: skip
+_DISK_KEYS = {
+    "role": str, "name": str, "lun": (int, type(None)), "size": int, "unique_id": str,
+    "source_id": str, "source": str, "level": str, "asked": str, "fallback": (str, type(None)),
+    "base": (str, type(None)), "full": str, "facts": dict, "stats": dict,
+}  # fmt: skip
+
+
+def _disk(where: str, body: Any, chunk_size: int) -> DiskImage:
+    for key, kind in _DISK_KEYS.items():
+        if not isinstance(body[key], kind):
+            raise DamagedObject(where, f"{key} of a disk is not what it should be")
+    size = body["size"]
+    if not 0 < size <= MOST_DISK_SIZE or size % 512:
+        raise DamagedObject(where, f"it claims a disk of {size} bytes")
+    most = chunk_count(chunk_count(size, chunk_size), FANOUT * FANOUT)
+    roots = decode(body["index"], where, most)
+    return DiskImage(**{key: body[key] for key in _DISK_KEYS}, roots=roots)
+
+
+def read(repository: Repository, name: str) -> Manifest:
+    """A manifest by the name of its object.
+
+    Raises:
+        ObjectNotFound, DamagedObject, RepositoryError, StorageError: it cannot be read.
+    """
+    return parse(repository, name, repository.read(name, LIMIT))
+
+
+def listed(repository: Repository, key: str | None = None) -> list[str]:
+    """The names of the manifests, of one machine or of all, oldest first."""
+    prefix = f"{names.MANIFESTS}{key}/" if key else names.MANIFESTS
+    found = [one.name for one in repository.store.list(prefix) if names.manifest_parts(one.name)]
+    return sorted(found, key=lambda name: name.rpartition("/")[2])
+
+
+def read_all(
+    repository: Repository, found: list[str]
+) -> Iterator[tuple[str, Manifest | VmguardError]]:
+    """Manifests by name, or why they cannot be read; in the order given."""
+
+    def one(name: str) -> Manifest | VmguardError:
+        try:
+            return read(repository, name)
+        except VmguardError as error:
+            return error
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        yield from zip(found, pool.map(one, found), strict=True)
+
+
+def find(repository: Repository, backup_id: str) -> Manifest:
+    """A backup by its id.
+
+    Raises:
+        BackupNotFound: there is none.
+    """
+    try:
+        return read(repository, locate(repository, backup_id))
+    except ObjectNotFound as error:
+        raise _no_backup(repository, backup_id) from error
+
+
+def locate(repository: Repository, backup_id: str) -> str:
+    """The name of a backup's manifest.
+
+    Raises:
+        BackupNotFound: there is none.
+    """
+    backup_id = names.check_backup_id(backup_id)
+    for name in listed(repository):
+        if name.endswith(f"/{backup_id}"):
+            return name
+    raise _no_backup(repository, backup_id)
+
+
+def _no_backup(repository: Repository, backup_id: str) -> BackupNotFound:
+    return BackupNotFound(
+        f"There is no backup {backup_id} in {repository.store.description}.",
+        resource=backup_id,
+        hint="backup_info lists the backups of a repository.",
+    )

@@ -1,0 +1,65 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of the objects in a repository. Nothing read from a repository becomes a name unchecked."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import BackupNotFound
+
+CONFIG = "vmguard.json"
+KEYS = "keys/"
+PACKS = "packs/"
+SEGMENTS = "chunk-index/"
+MANIFESTS = "manifests/"
+LEASES = "leases/"
+LEDGERS = "ledgers/"
+
+_BACKUP_ID = re.compile(r"\d{8}t\d{6}z-[0-9a-f]{8}")
+
+
+def pack(pack_id: bytes) -> str:
+    """The name of a pack; its id is 16 random bytes."""
+    text = pack_id.hex()
+    return f"{PACKS}{text[:2]}/{text}"
+
+
+def pack_id(name: str) -> bytes | None:
+    """The id of the pack of this name, None when it is no pack's name."""
+    text = name.rpartition("/")[2]
+    if not re.fullmatch(r"[0-9a-f]{32}", text) or pack(bytes.fromhex(text)) != name:
+        return None
+    return bytes.fromhex(text)
+
+
+def new_backup_id(now: datetime, entropy: bytes) -> str:
+    """Ids sort by time: ``20260901t010000z-1f0c93ab``."""
+    return f"{now.astimezone(timezone.utc):%Y%m%dt%H%M%Sz}-{entropy[:4].hex()}"
+
+
+def check_backup_id(text: str) -> str:
+    """An id of the right form, in lower case.
+
+    Raises:
+        BackupNotFound: for any other text.
+    """
+    text = text.lower()
+    if not _BACKUP_ID.fullmatch(text):
+        raise BackupNotFound(
+            f"{text!r} is not the id of a backup; they look like 20260901t010000z-1f0c93ab.",
+            hint="backup_info lists the backups of a repository.",
+        )
+    return text
+
+
+def manifest(vm_key: str, backup_id: str) -> str:
+    return f"{MANIFESTS}{vm_key}/{backup_id}"
+
+
+def manifest_parts(name: str) -> tuple[str, str] | None:
+    """VM key and backup id of a manifest's name, None for another name."""
+    match = re.fullmatch(rf"{MANIFESTS}([0-9a-f]{{32}})/({_BACKUP_ID.pattern})", name)
+    return (match[1], match[2]) if match else None

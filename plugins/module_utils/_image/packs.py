@@ -1,0 +1,296 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs: chunks and pages, many to an object, with a directory at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    ObjectNotFound,
+    StorageError,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image import names
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
+    NAME_SIZE,
+    parse_json,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
+from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+
+PACK_SIZE = 16 << 20
+MOST_PACK_SIZE = 64 << 20
+MOST_RECORD = 4 << 20
+PACK_ID_SIZE = 16
+UPLOADS_AT_ONCE = 3
+_TRAILER = struct.Struct("<I4s")
+_MAGIC = b"VMG1"
+# Records of a pack: they bound its directory, where chunks are almost empty.
+MOST_RECORDS = 1 << 14
+_DIRECTORY_LIMIT = 4 << 20
+
+
+class Ref(NamedTuple):
+    """Where a chunk or page lies. Bytes."""
+
+    name: bytes
+    pack: bytes
+    offset: int
+    length: int
+
+
+class PackPlace(NamedTuple):
+    """A pack and where its directory lies in it. Bytes."""
+
+    pack: bytes
+    offset: int
+    length: int
+
+
+class PackWriter:
+    """Collects records and stores a pack whenever one is full. Thread-safe.
+
+    Records of one call lie side by side. A record is safe only after ``flush``.
+
+    Args:
+        on_stored: called with each stored pack's place and its records.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        size: int = PACK_SIZE,
+        on_stored: Callable[[PackPlace, list[Ref]], None] | None = None,
+    ) -> None:
+        self._repository = repository
+        self._size = size
+        self._on_stored = on_stored
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="pack")
+        self._slots = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
+        self._running: set[Future[None]] = set()
+        self._failed: BaseException | None = None
+        self.stored_bytes = 0
+        self.packs = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pack = os.urandom(PACK_ID_SIZE)
+        self._box = self._repository.codec.box(names.pack(self._pack))
+        self._parts: list[bytes] = []
+        self._refs: list[Ref] = []
+        self._length = 0
+
+    def add(self, records: Iterable[tuple[bytes, bytes]]) -> list[Ref]:
+        """Take records, as ``(name, compressed)``; where they will lie.
+
+        Raises:
+            StorageError: an earlier pack could not be stored.
+        """
+        with self._lock:
+            self._check()
+            refs = [self._append(name, packed) for name, packed in records]
+            if self._length >= self._size or len(self._refs) >= MOST_RECORDS:
+                self._send()
+        return refs
+
+    def _append(self, name: bytes, packed: bytes) -> Ref:
+        stored = self._box.lock(packed, name)
+        ref = Ref(name, self._pack, self._length, len(stored))
+        self._parts.append(stored)
+        self._refs.append(ref)
+        self._length += len(stored)
+        return ref
+
+    def flush(self) -> None:
+        """Store what is left and wait for all packs.
+
+        Raises:
+            StorageError: one could not be stored.
+        """
+        with self._lock:
+            if self._refs and self._failed is None:
+                self._send()
+        for future in list(self._running):
+            future.result()
+        self._check()
+
+    def close(self) -> None:
+        """End without storing what is left."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _check(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+
+    def _send(self) -> None:
+        """Hand the pack to an upload; waits while all of them are busy."""
+        parts, refs = self._parts, self._refs
+        place = seal_pack(self._repository, self._pack, parts, refs)
+        self.stored_bytes += sum(map(len, parts))
+        self.packs += 1
+        self._slots.acquire()
+        future = self._pool.submit(self._store, place, parts, refs)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        self._begin()
+
+    def _store(self, place: PackPlace, parts: list[bytes], refs: list[Ref]) -> None:
+        try:
+            content = b"".join(parts)
+            parts.clear()
+            self._repository.store.put(names.pack(place.pack), content)
+            if self._on_stored:
+                self._on_stored(place, refs)
+        except BaseException as error:
+            self._failed = error
+            raise
+        finally:
+            self._slots.release()
+
+
+def seal_pack(
+    repository: Repository, pack: bytes, parts: list[bytes], refs: list[Ref]
+) -> PackPlace:
+    """Add the directory and the trailer to a pack's records."""
+    codec = repository.codec
+    place = _directory_name(names.pack(pack))
+    digest = codec.digest()
+    for part in parts:
+        digest.update(part)
+    body = {
+        "digest": digest.hexdigest(),
+        "records": [[ref.name.hex(), ref.offset, ref.length] for ref in refs],
+    }
+    offset = sum(map(len, parts))
+    directory = codec.seal(place, json.dumps(body, separators=(",", ":")).encode())
+    parts += [directory, _TRAILER.pack(len(directory), _MAGIC)]
+    return PackPlace(pack, offset, len(directory))
+
+
+def _directory_name(pack_name: str) -> str:
+    return f"{pack_name}#directory"
+
+
+class Directory(NamedTuple):
+    """What a pack says of itself: its records by name, and the digest of all of them."""
+
+    records: dict[bytes, Ref]
+    digest: str
+
+
+def find_directory(repository: Repository, pack: bytes, size: int) -> PackPlace:
+    """Where the directory of a pack of ``size`` bytes lies.
+
+    Raises:
+        DamagedObject, StorageError: the pack's end is not one.
+    """
+    name = names.pack(pack)
+    if size < _TRAILER.size:
+        raise DamagedObject(name, f"it has {size} bytes and no end")
+    trailer = _range(repository, name, size - _TRAILER.size, _TRAILER.size)
+    length, magic = _TRAILER.unpack(trailer)
+    offset = size - _TRAILER.size - length
+    if magic != _MAGIC or offset < 0 or length > _DIRECTORY_LIMIT:
+        raise DamagedObject(name, "its end is not that of a pack")
+    return PackPlace(pack, offset, length)
+
+
+def read_directory(repository: Repository, place: PackPlace) -> Directory:
+    """The directory of a pack.
+
+    Raises:
+        DamagedObject: it is not what was stored.
+        ObjectNotFound, StorageError: it cannot be read.
+    """
+    name = names.pack(place.pack)
+    if not 0 < place.length <= _DIRECTORY_LIMIT:
+        raise DamagedObject(name, "its directory has an absurd size")
+    return parse_directory(repository, place, _range(repository, name, place.offset, place.length))
+
+
+def parse_directory(repository: Repository, place: PackPlace, stored: bytes) -> Directory:
+    name = names.pack(place.pack)
+    try:
+        plain = repository.codec.unseal(_directory_name(name), stored, _DIRECTORY_LIMIT)
+        body = parse_json(name, plain)
+    except DamagedObject as error:
+        raise DamagedObject(name, f"of its directory, {error.what}") from error
+    try:
+        refs = [
+            Ref(bytes.fromhex(one), place.pack, start, size) for one, start, size in body["records"]
+        ]
+        whole = all(
+            len(ref.name) == NAME_SIZE
+            and type(ref.offset) is type(ref.length) is int
+            and 0 <= ref.offset < ref.offset + ref.length <= place.offset
+            for ref in refs
+        )
+        digest = str(body["digest"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedObject(name, "its directory cannot be read") from error
+    if not whole:
+        raise DamagedObject(name, "its directory points outside it")
+    return Directory({ref.name: ref for ref in refs}, digest)
+
+
+def fetch(
+    repository: Repository, refs: Iterable[Ref], *, gap: int = 128 << 10
+) -> dict[Ref, memoryview]:
+    """The stored bytes of records, read in few requests.
+
+    Args:
+        gap: bytes between two records that are rather read than asked around.
+
+    Raises:
+        DamagedObject: a pack is gone or too short.
+        StorageError: it cannot be read.
+    """
+    found: dict[Ref, memoryview] = {}
+    for run in runs(refs, gap):
+        name = names.pack(run[0].pack)
+        start = run[0].offset
+        length = max(ref.offset + ref.length for ref in run) - start
+        try:
+            view = memoryview(_range(repository, name, start, length))
+        except ObjectNotFound as error:
+            raise DamagedObject(name, "it is missing") from error
+        for ref in run:
+            found[ref] = view[ref.offset - start : ref.offset - start + ref.length]
+    return found
+
+
+def _range(repository: Repository, name: str, offset: int, length: int) -> bytes:
+    try:
+        return repository.store.get_range(name, offset, length)
+    except StorageError as error:
+        if error.code != "ObjectTruncated":
+            raise
+        raise DamagedObject(name, "it is too short") from error
+
+
+def runs(refs: Iterable[Ref], gap: int, most: int = 8 << 20) -> list[list[Ref]]:
+    """Records that are read together: of one pack, near each other, at most ``most`` bytes."""
+    ordered: list[Ref] = sorted(set(refs), key=lambda ref: (ref.pack, ref.offset))
+    groups: list[list[Ref]] = []
+    for ref in ordered:
+        last: Any = groups[-1][-1] if groups else None
+        near = (
+            last is not None
+            and last.pack == ref.pack
+            and ref.offset - (last.offset + last.length) <= gap
+            and ref.offset + ref.length - groups[-1][0].offset <= most
+        )
+        if near:
+            groups[-1].append(ref)
+        else:
+            groups.append([ref])
+    return groups

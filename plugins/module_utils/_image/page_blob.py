@@ -1,0 +1,271 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks and snapshots as page blobs: reading and writing them through a signed URL.
+
+Source: https://learn.microsoft.com/rest/api/storageservices/ (Get Blob, Put Page).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    AzureError,
+    Conflict,
+    NotFound,
+    Throttled,
+    VmguardError,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.http import (
+    Answer,
+    HttpPool,
+    TransferFailed,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.vhd import FOOTER_SIZE
+
+API_VERSION = "2021-12-02"
+USER_AGENT = "vmguard.azure"
+PAGE = 512
+MOST_READ = 8 << 20
+MOST_WRITTEN = 4 << 20
+ATTEMPTS = 5
+FIRST_PAUSE, LONGEST_PAUSE, LONGEST_RETRY_AFTER = 0.5, 30.0, 300.0
+_PASSING = (408, 429, 500, 502, 503, 504)
+_REFUSED = 403
+_MOST_RENEWALS = 2
+_MESSAGE = re.compile(rb"<Message>([^<]*)")
+_ABSENT = "The snapshot or disk may have been deleted while it was in use."
+_DENIED = (
+    "Check that nothing else revokes the access to it, and that its network settings"
+    " (networkAccessPolicy, publicNetworkAccess) let this machine in."
+)
+
+
+class Access(Protocol):
+    """How the signed URL of a disk or snapshot is come by. Thread-safe.
+
+    Attributes:
+        name: for messages: ``snapshot db01-os``; never a URL.
+    """
+
+    name: str
+
+    def url(self) -> str:
+        """A URL that is valid now; may ask for one."""
+        ...
+
+    def renew(self, seen: str) -> str:
+        """Another one, after 403 for ``seen``; of several threads, one asks for it."""
+        ...
+
+
+class Exchanges:
+    """Exchanges with a blob that are tried again when what went wrong may pass.
+
+    After 403 the URL is renewed. Pauses grow; Retry-After is obeyed.
+
+    Args:
+        attempts: in all; renewals of the URL do not count.
+    """
+
+    def __init__(self, clock: SystemClock, attempts: int = ATTEMPTS) -> None:
+        self._clock = clock
+        self._attempts = attempts
+
+    def run(
+        self, send: Callable[[str], Answer], access: Access, what: str, *others: Access
+    ) -> Answer:
+        """The answer with a status below 400.
+
+        Args:
+            send: one attempt, with the URL to use.
+            what: for messages: ``read bytes 0-511 of snapshot db01-os``.
+            others: whose URLs ``send`` also takes part of; renewed together with ``access``'s.
+
+        Raises:
+            TransferFailed: no complete answer, however often it was tried.
+            AzureError: refused.
+        """
+        failures = renewals = 0
+        while True:
+            url = access.url()
+            seen = [(other, other.url()) for other in others]
+            try:
+                answer = send(url)
+            except TransferFailed as error:
+                failures += 1
+                if failures >= self._attempts or not error.passing:
+                    raise _gave_up(error, what, failures) from error
+                self._clock.sleep(_pause(failures))
+                continue
+            if answer.status < 400:
+                return answer
+            if _may_be_stale(answer) and renewals < _MOST_RENEWALS:
+                renewals += 1
+                for one, old in [(access, url), *seen]:
+                    one.renew(old)
+                continue
+            failures += answer.status in _PASSING
+            if answer.status not in _PASSING or failures >= self._attempts:
+                raise refusal(answer, what)
+            self._clock.sleep(_retry_after(answer) or _pause(failures))
+
+
+class PageBlob:
+    """One disk or snapshot as a page blob. Thread-safe.
+
+    Args:
+        attempts: for each request; renewals of the URL do not count.
+    """
+
+    def __init__(
+        self, access: Access, http: HttpPool, clock: SystemClock, *, attempts: int = ATTEMPTS
+    ) -> None:
+        self.access = access
+        self._http = http
+        self._exchanges = Exchanges(clock, attempts)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.access.name
+
+    def size(self) -> int:
+        """Bytes of the blob, the VHD footer included."""
+        headers = {"x-ms-version": API_VERSION, "User-Agent": USER_AGENT}
+        what = f"read the size of {self.name}"
+        answer = self._run(lambda url: self._http.request("HEAD", url, headers), what)
+        told = answer.headers.get("Content-Length") or ""
+        if not told.isdigit() or int(told) < FOOTER_SIZE + PAGE or int(told) % PAGE:
+            raise AzureError(f"Azure tells no size of {self.name} that a disk can have: {told!r}.")
+        return int(told)
+
+    def disk_size(self) -> int:
+        """Bytes of the disk."""
+        return self.size() - FOOTER_SIZE
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` up to ``end``, at most 8 MiB.
+
+        Raises:
+            TransferFailed: they did not arrive whole, however often it was tried.
+            AzureError: Azure refuses.
+        """
+        if not 0 <= start < end <= start + MOST_READ:
+            raise ValueError(f"Bytes {start}-{end} cannot be read at once.")
+        headers = {
+            "x-ms-range": f"bytes={start}-{end - 1}",
+            "x-ms-version": API_VERSION,
+            "User-Agent": USER_AGENT,
+        }
+
+        def once(url: str) -> Answer:
+            answer = self._http.request("GET", url, headers)
+            if answer.status < 400:
+                self._check_range(answer, start, end)
+            return answer
+
+        return self._run(once, f"read bytes {start}-{end - 1} of {self.name}").body
+
+    def write(self, start: int, data: bytes) -> None:
+        """Write whole pages, at most 4 MiB.
+
+        Raises:
+            TransferFailed, AzureError: as ``read``.
+        """
+        if start % PAGE or not data or len(data) % PAGE or len(data) > MOST_WRITTEN:
+            raise ValueError(f"{len(data)} bytes cannot be written at {start} at once.")
+        self._put(start, start + len(data), "update", data)
+
+    def clear(self, start: int, end: int) -> None:
+        """Make zeros of whole pages, as many as you like. Raises: as ``write``."""
+        if start % PAGE or end % PAGE or not 0 <= start < end:
+            raise ValueError(f"Bytes {start}-{end} cannot be cleared.")
+        self._put(start, end, "clear", b"")
+
+    def _put(self, start: int, end: int, action: str, data: bytes) -> None:
+        headers = {
+            "x-ms-page-write": action,
+            "x-ms-range": f"bytes={start}-{end - 1}",
+            "x-ms-version": API_VERSION,
+            "User-Agent": USER_AGENT,
+        }
+        verb = "write" if action == "update" else "clear"
+        what = f"{verb} bytes {start}-{end - 1} of {self.name}"
+        self._run(
+            lambda url: self._http.request("PUT", with_query(url, "comp=page"), headers, data), what
+        )
+
+    def _run(self, send: Callable[[str], Answer], what: str) -> Answer:
+        return self._exchanges.run(send, self.access, what)
+
+    def _check_range(self, answer: Answer, start: int, end: int) -> None:
+        """Refuse an answer that is not of exactly these bytes, so that it is asked for again."""
+        told = answer.headers.get("Content-Range") or ""
+        right = answer.status == 206 and told.startswith(f"bytes {start}-{end - 1}/")
+        if right and len(answer.body) == end - start:
+            return
+        raise TransferFailed(
+            f"Bytes {start}-{end - 1} of {self.name} were asked for, and the answer has status"
+            f" {answer.status}, {len(answer.body)} bytes and range {told!r}."
+        )
+
+
+def with_query(url: str, more: str) -> str:
+    """The signed URL with further parameters."""
+    return f"{url}{'&' if '?' in url else '?'}{more}"
+
+
+def error_code(answer: Answer) -> str | None:
+    """Azure's code in an answer that refuses, None where it gives none."""
+    return answer.headers.get("x-ms-error-code")
+
+
+def refusal(answer: Answer, what: str) -> AzureError:
+    """The error of an answer that refuses; ``what`` is a verb phrase that names the disk."""
+    code = error_code(answer)
+    match = _MESSAGE.search(answer.body)
+    lines = match[1].decode(errors="replace").strip().splitlines() if match else []
+    reason = lines[0].strip() if lines else "It gives no reason."
+    status = answer.status
+    kinds: dict[int, type[AzureError]] = {
+        404: NotFound, 409: Conflict, 412: Conflict, 429: Throttled
+    }  # fmt: skip
+    hints = {404: _ABSENT, _REFUSED: _DENIED}
+    return kinds.get(status, AzureError)(
+        f"Azure refuses to {what} ({code or f'HTTP {status}'}): {reason}",
+        code=code or f"HTTP{status}",
+        operation=what,
+        request_id=answer.headers.get("x-ms-request-id"),
+        hint=hints.get(status),
+        status=status,
+        retry_after=_retry_after(answer),
+    )
+
+
+def _may_be_stale(answer: Answer) -> bool:
+    """Whether another URL may help: not where this one is good, but not for writing."""
+    return answer.status == _REFUSED and error_code(answer) != "AuthorizationPermissionMismatch"
+
+
+def _gave_up(error: VmguardError, what: str, attempts: int) -> TransferFailed:
+    often = f" after {attempts} attempts" if attempts > 1 else ""
+    return TransferFailed(
+        f"Could not {what}{often}: {error.message}",
+        passing=False,
+        operation=what,
+        hint=error.hint,
+    )
+
+
+def _pause(failures: int) -> float:
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
+
+
+def _retry_after(answer: Answer) -> float | None:
+    told: Any = answer.headers.get("Retry-After") or ""
+    return min(float(told), LONGEST_RETRY_AFTER) if told.isdigit() else None

@@ -1,0 +1,299 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A repository: its settings, its keys, and whole objects in it (docs/repository-format.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    InputError,
+    ObjectNotFound,
+    ObjectTooLarge,
+    StorageDenied,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, names
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Codec, parse_json
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+    DamagedObject,
+    NotARepository,
+    RepositoryError,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
+
+FORMAT = "vmguard-repository"
+VERSION = 1
+CHUNK_SIZES = {"64KiB": 1 << 16, "128KiB": 1 << 17, "256KiB": 1 << 18, "512KiB": 1 << 19,
+               "1MiB": 1 << 20}  # fmt: skip
+DEFAULT_CHUNK_SIZE = "64KiB"
+_CONFIG_LIMIT = 64 << 10
+_MOST_KEYS = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a repository was created with; nothing of it ever changes."""
+
+    id: str
+    created: str
+    chunk_size: int
+    encrypted: bool
+    chunk_key: str | None
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "id": self.id,
+            "created": self.created,
+            "chunk_size": self.chunk_size,
+            "hash": "blake3-keyed",
+            "compression": "zstd",
+            "encryption": "aes-256-gcm" if self.encrypted else None,
+            "chunk_key": self.chunk_key,
+        }
+
+    def canonical(self) -> bytes:
+        """The same bytes for the same settings: what the wrapped keys are bound to."""
+        return _canonical(self.body())
+
+    def possible(self) -> bool:
+        """Whether each is of its kind; the checksum alone can be made by anybody."""
+        key = type(self.chunk_key) is str or (self.encrypted and self.chunk_key is None)
+        return (
+            type(self.id) is type(self.created) is str
+            and re.fullmatch(r"[0-9a-f]{32}", self.id) is not None
+            and type(self.chunk_size) is int
+            and self.chunk_size in CHUNK_SIZES.values()
+            and key
+        )
+
+    @classmethod
+    def parse(cls, text: bytes) -> Settings:
+        """Settings from ``vmguard.json``.
+
+        Raises:
+            NotARepository, RepositoryError, DamagedObject: they are none, newer, or damaged.
+        """
+        body = parse_json(names.CONFIG, text)
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            raise NotARepository(
+                f"{names.CONFIG} there does not describe a repository of vmguard.",
+                hint="Name another folder, container or prefix.",
+            )
+        version = body.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise RepositoryError(
+                f"The repository has format {version}, and this release reads formats up to {VERSION}.",
+                code="NewerFormat",
+                hint="Update the collection vmguard.azure.",
+            )
+        check = body.pop("check", None)
+        try:
+            settings = cls(
+                id=body["id"],
+                created=body["created"],
+                chunk_size=body["chunk_size"],
+                encrypted=body["encryption"] is not None,
+                chunk_key=body["chunk_key"],
+            )
+        except KeyError as error:
+            raise DamagedObject(names.CONFIG, "settings are missing") from error
+        # Nothing may be there that is not looked at: as text, 1 and 1.0 and true differ.
+        if _canonical(body) != settings.canonical() or check != _check(settings):
+            raise DamagedObject(names.CONFIG, "its checksum is wrong")
+        if not settings.possible():
+            raise DamagedObject(names.CONFIG, "its settings cannot be")
+        return settings
+
+
+def _canonical(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _check(settings: Settings) -> str:
+    return hashlib.sha256(settings.canonical()).hexdigest()
+
+
+class Repository:
+    """An open repository.
+
+    Args:
+        store: where its objects are.
+        settings: what it was created with.
+        codec: how its bytes are stored.
+    """
+
+    def __init__(self, store: Store, settings: Settings, codec: Codec) -> None:
+        self.store = store
+        self.settings = settings
+        self.codec = codec
+
+    @property
+    def id(self) -> str:
+        return self.settings.id
+
+    @property
+    def chunk_size(self) -> int:
+        """Bytes."""
+        return self.settings.chunk_size
+
+    @classmethod
+    def open(cls, store: Store, passphrase: str | None) -> Repository:
+        """Open what is there.
+
+        Raises:
+            NotARepository: there is none.
+            WrongPassphrase, InputError: the passphrase is wrong, missing, or one too many.
+            DamagedObject, RepositoryError, StorageError: it cannot be read.
+        """
+        settings = read_settings(store)
+        if not settings.encrypted:
+            if passphrase:
+                raise InputError(
+                    f"The repository in {store.description} is not encrypted, and a passphrase is given.",
+                    hint="Leave the passphrase out, or create an encrypted repository elsewhere.",
+                )
+            return cls(store, settings, Codec(_chunk_key(settings), None))
+        if not passphrase:
+            raise InputError(
+                f"The repository in {store.description} is encrypted: give its passphrase."
+            )
+        return cls(store, settings, _codec(_unlock(store, settings, passphrase)))
+
+    @classmethod
+    def create(
+        cls, store: Store, *, chunk_size: int, passphrase: str | None, now: datetime
+    ) -> Repository:
+        """Make a repository in an empty place.
+
+        Raises:
+            NotARepository: the place holds other things.
+        """
+        store.prepare()
+        if first := next(store.list(), None):
+            raise NotARepository(
+                f"{store.description} is not empty (it holds {first.name}) and is not a repository.",
+                hint="Name an empty folder, or another prefix.",
+            )
+        settings = Settings(
+            id=os.urandom(16).hex(),
+            created=now.astimezone(timezone.utc).isoformat(timespec="seconds"),
+            chunk_size=chunk_size,
+            encrypted=passphrase is not None,
+            chunk_key=None if passphrase is not None else os.urandom(32).hex(),
+        )
+        master = b""
+        if passphrase is not None:
+            master = os.urandom(32)
+            _write_key(store, settings, master, passphrase)
+        # The settings come last: without them nothing here is a repository.
+        body = {**settings.body(), "check": _check(settings)}
+        store.put(names.CONFIG, json.dumps(body, indent=1).encode())
+        codec = _codec(master) if master else Codec(_chunk_key(settings), None)
+        return cls(store, settings, codec)
+
+    def change_passphrase(self, old: str, new: str) -> list[str]:
+        """Wrap the key by a new passphrase and delete the other wrappings.
+
+        Returns:
+            The key objects that could not be deleted: their passphrases still open it.
+        """
+        if not self.settings.encrypted:
+            raise InputError(
+                "The repository is not encrypted, so it has no passphrase to change.",
+                hint="Create an encrypted repository and back up into it.",
+            )
+        master = _unlock(self.store, self.settings, old)
+        written = _write_key(self.store, self.settings, master, new)
+        left = []
+        for found in list(self.store.list(names.KEYS)):
+            if found.name != written:
+                try:
+                    self.store.delete(found.name)
+                except StorageDenied:
+                    left.append(found.name)
+        return left
+
+    def write(self, name: str, content: Any) -> bytes:
+        """Store a JSON object; what was stored."""
+        sealed = self.codec.seal(name, json.dumps(content, separators=(",", ":")).encode())
+        self.store.put(name, sealed)
+        return sealed
+
+    def read(self, name: str, limit: int) -> Any:
+        """A stored JSON object of at most ``limit`` bytes.
+
+        Raises:
+            DamagedObject, StorageError: it cannot be read.
+        """
+        try:
+            stored = self.store.get(name, limit)
+        except ObjectTooLarge as error:
+            raise DamagedObject(name, f"it has more than {limit} bytes") from error
+        return parse_json(name, self.codec.unseal(name, stored, limit))
+
+
+def read_settings(store: Store) -> Settings:
+    """The settings of the repository in a store.
+
+    Raises:
+        NotARepository: there is none.
+    """
+    try:
+        return Settings.parse(store.get(names.CONFIG, _CONFIG_LIMIT))
+    except ObjectNotFound as error:
+        held = "it does not exist"
+        if store.exists():
+            first = next(store.list(), None)
+            held = f"it holds other things ({first.name})" if first else "it is empty"
+        raise NotARepository(
+            f"There is no repository in {store.description}: {held}.",
+            hint="Create one with backup_repository, or correct the path, container or prefix.",
+        ) from error
+    except ObjectTooLarge as error:
+        raise DamagedObject(names.CONFIG, f"it has more than {_CONFIG_LIMIT} bytes") from error
+
+
+def _chunk_key(settings: Settings) -> bytes:
+    try:
+        key = bytes.fromhex(settings.chunk_key or "")
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise DamagedObject(names.CONFIG, "its chunk key is not one")
+    return key
+
+
+def _codec(master: bytes) -> Codec:
+    return Codec(keys.derive(master, "chunk names"), keys.derive(master, "data"))
+
+
+def _write_key(store: Store, settings: Settings, master: bytes, passphrase: str) -> str:
+    name = f"{names.KEYS}{os.urandom(16).hex()}.json"
+    body = keys.wrap(master, passphrase, settings.canonical())
+    store.put(name, json.dumps(body, indent=1).encode())
+    return name
+
+
+def _unlock(store: Store, settings: Settings, passphrase: str) -> bytes:
+    """The master key; keys that are damaged are passed over while another one opens."""
+    failed: Exception | None = None
+    for number, found in enumerate(store.list(names.KEYS)):
+        if number >= _MOST_KEYS:
+            break
+        try:
+            body = parse_json(found.name, store.get(found.name, _CONFIG_LIMIT))
+            return keys.unwrap(found.name, body, passphrase, settings.canonical())
+        except ObjectTooLarge:
+            failed = DamagedObject(found.name, f"it has more than {_CONFIG_LIMIT} bytes")
+        except RepositoryError as error:
+            failed = error
+    raise failed or DamagedObject(names.KEYS, "there is no key in it")

@@ -1,0 +1,145 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Streams an image out of a repository: every chunk proved before it is written."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
+from typing import Protocol
+
+from ansible_collections.vmguard.azure.plugins.module_utils._image import names
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Box
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
+from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
+from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import Ref, fetch
+from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
+from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
+from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
+    FANOUT,
+    Tree,
+    chunk_count,
+)
+
+# Bytes that one worker fetches, proves and writes: the most that one Put Page takes.
+SPAN = 4 << 20
+
+Piece = tuple[int, Ref]
+
+
+class Sink(Protocol):
+    """Where a disk goes. Thread-safe; what is not written is zeros."""
+
+    def write(self, start: int, data: bytes) -> None: ...
+
+
+class DiskWriter:
+    """Writes images of a repository, with a bounded number of transfers.
+
+    Args:
+        pool: the workers; several writers share them.
+        check: called often; raises when the work has to stop.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        pool: ThreadPoolExecutor,
+        *,
+        workers: int,
+        throttle: Throttle,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._repository = repository
+        self._pool = pool
+        self._window = 2 * workers
+        self._throttle = throttle
+        self._check = check
+        self._size = repository.chunk_size
+
+    def write(self, image: DiskImage, sink: Sink, stats: Stats) -> None:
+        """Write all of a disk that is not zeros.
+
+        Raises:
+            DamagedObject: a chunk is missing or not what was stored; what is in the sink is no disk.
+            VmguardError: of the storage or the sink.
+        """
+        waiting: deque[Future[None]] = deque()
+        try:
+            for span in spans(self._repository, image):
+                waiting.append(self._pool.submit(self._span, image, span, sink, stats))
+                while len(waiting) >= self._window:
+                    waiting.popleft().result()
+                    self._check()
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            for job in waiting:
+                job.cancel()
+
+    def _span(self, image: DiskImage, span: list[Piece], sink: Sink, stats: Stats) -> None:
+        content = read_chunks(self._repository, image.size, span)
+        for start, data in _joined(content, self._size):
+            self._throttle.take(len(data))
+            sink.write(start, data)
+            stats.add(read=len(data))
+        stats.add(chunks=len(span))
+
+
+def spans(repository: Repository, image: DiskImage) -> Iterator[list[Piece]]:
+    """The chunks of an image in order, in groups of at most 4 MiB of the disk.
+
+    Raises:
+        DamagedObject: the index cannot be read, or points behind the end of the disk.
+    """
+    tree = Tree(repository, image.roots)
+    count = chunk_count(image.size, repository.chunk_size)
+    many = max(1, SPAN // repository.chunk_size)
+    for leaf, ref in tree.leaves():
+        entries = sorted(tree.leaf(leaf).items())
+        pieces = [(leaf * FANOUT + position, one) for position, one in entries]
+        if pieces and pieces[-1][0] >= count:
+            raise DamagedObject(names.pack(ref.pack), "an index page points behind the disk's end")
+        for _group, members in groupby(pieces, key=lambda piece: piece[0] // many):
+            yield list(members)
+
+
+def read_chunks(
+    repository: Repository, disk_size: int, pieces: Iterable[Piece]
+) -> Iterator[tuple[int, bytes]]:
+    """The content of chunks, by their numbers, each proved to be what was stored.
+
+    Raises:
+        DamagedObject, StorageError: one cannot be read.
+    """
+    pieces = list(pieces)
+    size = repository.chunk_size
+    stored = fetch(repository, [ref for _chunk, ref in pieces])
+    boxes: dict[bytes, Box] = {}
+    for chunk, ref in pieces:
+        place = names.pack(ref.pack)
+        box = boxes.get(ref.pack)
+        if box is None:
+            box = boxes[ref.pack] = repository.codec.box(place)
+        data = box.open(stored[ref], ref.name, size)
+        if len(data) != min(size, disk_size - chunk * size):
+            raise DamagedObject(place, f"the chunk {ref.name.hex()} has {len(data)} bytes")
+        yield chunk, data
+
+
+def _joined(content: Iterable[tuple[int, bytes]], size: int) -> Iterator[tuple[int, bytes]]:
+    """Neighbouring chunks as one piece: ``(start in bytes, data)``."""
+    first, parts = 0, []
+    for chunk, data in content:
+        if parts and chunk != first + len(parts):
+            yield first * size, b"".join(parts)
+            parts = []
+        if not parts:
+            first = chunk
+        parts.append(data)
+    if parts:
+        yield first * size, b"".join(parts)
