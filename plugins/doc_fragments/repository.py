@@ -74,6 +74,9 @@ options:
         type: str
 requirements:
   - azure-storage-blob >= 12.20.0, for O(repository.type=azure_blob)
+  - blake3 >= 1.0.0
   - cryptography >= 42.0.0, for O(repository.passphrase)
   - zstandard >= 0.22.0
 """
+
+    OPTIONAL = DOCUMENTATION.replace("required: true", "required: false", 1)

@@ -31,6 +31,7 @@ class Task:
         self.clock = SystemClock()
         self.changed = False
         self._diff: dict[str, Any] | None = None
+        self._repository: Repository | None = None
 
     @cached_property
     def arm(self) -> ArmClient:
@@ -57,7 +58,10 @@ class Task:
         Raises:
             NotARepository, WrongPassphrase, RepositoryError, StorageError: it cannot be.
         """
-        return Repository.open(self.store, self.params["repository"].get("passphrase"))
+        if self._repository is None:
+            passphrase = self.params["repository"].get("passphrase")
+            self._repository = Repository.open(self.store, passphrase)
+        return self._repository
 
     def write(self, act: Callable[[], Any], predicted: Any = None) -> Any:
         """The gate: every change goes through here, and in check mode stops here.

@@ -62,3 +62,7 @@ REPOSITORY_SPEC: dict[str, dict[str, Any]] = {
         ],
     },
 }
+
+OPTIONAL_REPOSITORY_SPEC: dict[str, dict[str, Any]] = {
+    "repository": {**REPOSITORY_SPEC["repository"], "required": False}
+}

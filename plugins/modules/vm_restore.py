@@ -7,11 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vm_restore
-short_description: Restore an Azure virtual machine from a restore point
+short_description: Restore an Azure virtual machine from a restore point or an image backup
 version_added: 0.1.0
 description:
-  - Brings a virtual machine back from a restore point, as a new machine, in place, or as disks alone.
-  - What the restore point knows of the machine is restored. That is its size, its disks on their LUNs with
+  - Brings a virtual machine back from a restore point or from an image backup, as a new machine, in place, or as
+    disks alone. An image backup can also be restored into image files, with no Azure at all.
+  - An image backup streams from its repository straight into the new disks. Each chunk is proved to be what was
+    stored before it is written. One wrong byte fails the restore and what it had made is deleted.
+  - What the restore point or backup knows of the machine is restored. That is its size, its disks on their LUNs with
     caching and write accelerator, hyper-V generation and security type. What only the source machine knows
     (tags, zone, license type, plan, subnet) is taken from it while it exists.
   - A restore is recognised by tags that it leaves on what it makes, so the same task run again changes nothing.
@@ -41,11 +44,11 @@ options:
       - The restore point, by id, by its name in the collection, or V(latest) for the newest that is ready.
       - The safety restore points of earlier restores, whose names begin with C(before-restore-), are found by
         id and by name, but neither by V(latest) nor by O(at).
-      - Exactly one of O(restore_point) and O(at) is needed.
+      - With O(source=restore_point), exactly one of this and O(at) is needed.
     type: str
   at:
     description:
-      - An ISO 8601 time. The newest ready restore point that is not younger than this time is taken.
+      - An ISO 8601 time. The newest ready restore point, or backup, that is not younger than this time is taken.
       - A time without an offset is UTC.
     type: str
   target:
@@ -53,8 +56,10 @@ options:
       - V(new_vm) makes a new virtual machine.
       - V(in_place) swaps the disks of the machine that the restore point was taken of.
       - V(disks) makes disks that are attached to nothing.
+      - V(files) writes image files into O(directory), from an image backup only. No Azure login is needed, unless the
+        repository is a container that the login opens.
     type: str
-    choices: [new_vm, in_place, disks]
+    choices: [new_vm, in_place, disks, files]
     required: true
   new_name:
     description: The name of the new virtual machine.
@@ -126,10 +131,13 @@ options:
   force:
     description:
       - Restore in place again, although the machine's disks already are those of this restore.
+      - With O(target=files), write the files again and replace those that are there.
     type: bool
     default: false
 extends_documentation_fragment:
   - vmguard.azure.azure
+  - vmguard.azure.repository.optional
+  - vmguard.azure.from_backup
   - vmguard.azure.wait
   - vmguard.azure.attributes
 attributes:
@@ -140,6 +148,8 @@ attributes:
 seealso:
   - module: vmguard.azure.restore_point
   - module: vmguard.azure.restore_point_info
+  - module: vmguard.azure.disk_snapshot_backup
+  - module: vmguard.azure.backup_info
 """
 
 EXAMPLES = r"""
@@ -169,6 +179,34 @@ EXAMPLES = r"""
     exclude_disks:
       - os
     disk_name_pattern: "evidence-{disk}"
+
+- name: Bring a machine back from its last image backup, in another region
+  vmguard.azure.vm_restore:
+    source: backup
+    repository:
+      type: azure_blob
+      account_url: https://contosobackups.blob.core.windows.net
+      container: backups
+      passphrase: "{{ vault_backup_passphrase }}"
+    resource_group: production
+    vm: db01
+    backup: latest
+    target: new_vm
+    new_name: db01-restored
+    new_resource_group: recovery
+    location: northeurope
+    subnet_id: "{{ recovery_subnet_id }}"
+
+- name: Write the disks of a backup into files, with no Azure at all
+  vmguard.azure.vm_restore:
+    source: backup
+    repository:
+      type: folder
+      path: /srv/backups
+    backup: 20260901t010000z-1f0c93ab
+    target: files
+    directory: /srv/restored/db01
+    format: qcow2
 """
 
 RETURN = r"""
@@ -190,17 +228,43 @@ vm:
       type: str
       returned: always
       sample: running
-  sample:
-    id: /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/virtualMachines/db01-restored
-    name: db01-restored
-    power_state: running
 target:
   description: The kind of restore.
   returned: success
   type: str
   sample: new_vm
+backup:
+  description: The image backup that was restored from, and what it knows of the guest; none for O(source=restore_point).
+  returned: success
+  type: dict
+  sample:
+    id: 20260901t010000z-1f0c93ab
+    name: 20260901t010000z-1f0c93ab
+    time: "2026-09-01T01:00:00+00:00"
+    consistency_mode: CrashConsistent
+    location: westeurope
+    computer_name: db01
+    admin_username: azureuser
+files:
+  description: The image files.
+  returned: success, with O(target=files)
+  type: list
+  elements: dict
+  sample:
+    - role: os
+      lun:
+      source_disk: db01-os
+      source_disk_id: /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/disks/db01-os
+      path: /srv/restored/db01/db01-os.qcow2
+      format: qcow2
+      size_bytes: 34359738368
+configuration_file:
+  description: The file with the configuration of the machine.
+  returned: success, with O(target=files)
+  type: str
+  sample: /srv/restored/db01/vmguard-restore.json
 restore_point:
-  description: The restore point that was restored from, and what it knows of the guest.
+  description: The restore point that was restored from, and what it knows of the guest; none for O(source=backup).
   returned: success
   type: dict
   sample:
@@ -234,7 +298,7 @@ disks:
       type: str
       returned: always
     source_disk_restore_point:
-      description: The id of the disk restore point.
+      description: The id of the disk restore point; none for O(source=backup).
       type: str
       returned: always
     target_disk:
@@ -261,18 +325,6 @@ disks:
       description: Its SKU.
       type: str
       returned: always
-  sample:
-    - role: lun0
-      lun: 0
-      source_disk: db01-data
-      source_disk_id: /subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/production/providers/Microsoft.Compute/disks/db01-data
-      source_disk_restore_point: /subscriptions/xxxx/resourceGroups/production/.../restorePoints/nightly/diskRestorePoints/db01-data_049f50c7
-      target_disk: db01-restored_lun0
-      target_disk_id: /subscriptions/xxxx/resourceGroups/production/providers/Microsoft.Compute/disks/db01-restored_lun0
-      caching: ReadOnly
-      write_accelerator: false
-      size_gb: 64
-      sku: Premium_LRS
 excluded_disks:
   description: Disks that are not restored, with the reason.
   returned: success
@@ -335,38 +387,52 @@ failure:
 """
 
 from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
+    BackupWanted,
+    find_backup,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Request
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.files import (
+    FilesRequest,
+    restore_files,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.options import (
+    ARGUMENT_SPEC,
+    bandwidth,
+    check,
+    request_of,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.source import Wanted
-
-ARGUMENT_SPEC = {
-    "resource_group": {"type": "str"},
-    "vm": {"type": "str"},
-    "collection": {"type": "str"},
-    "collection_resource_group": {"type": "str"},
-    "restore_point": {"type": "str"},
-    "at": {"type": "str"},
-    "target": {"type": "str", "required": True, "choices": ["new_vm", "in_place", "disks"]},
-    "new_name": {"type": "str"},
-    "new_resource_group": {"type": "str"},
-    "size": {"type": "str"},
-    "network_interfaces": {"type": "list", "elements": "str"},
-    "subnet_id": {"type": "str"},
-    "tags": {"type": "dict"},
-    "start": {"type": "bool", "default": True},
-    "zone": {"type": "str"},
-    "disk_name_pattern": {"type": "str"},
-    "disk_sku": {"type": "str"},
-    "disk_encryption_set_id": {"type": "str"},
-    "exclude_disks": {"type": "list", "elements": "str", "default": []},
-    "allow_stop": {"type": "bool", "default": False},
-    "safety_restore_point": {"type": "bool", "default": True},
-    "old_disks": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
-    "force": {"type": "bool", "default": False},
-}
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.upload import Uploader
 
 
-def _act(task: Task) -> dict:
+def _backup_wanted(task: Task, **more: object) -> BackupWanted:
+    params = task.params
+    return BackupWanted(
+        task.repository(),
+        group=params["resource_group"],
+        vm=params["vm"],
+        backup=params["backup"],
+        at=params["at"],
+        location=params["location"],
+        **more,
+    )
+
+
+def _from_backup(task: Task) -> Outcome:
+    params = task.params
+    with Uploader(
+        task.repository(),
+        task.clock,
+        workers=params["parallel_transfers"],
+        bandwidth=bandwidth(params),
+    ) as uploader:
+        wanted = _backup_wanted(task, fill=uploader.fill, subscription=task.arm.subscription_id)
+        return restore(task.arm, wanted, request_of(params), task.write, task.clock.now())
+
+
+def _from_restore_point(task: Task) -> Outcome:
     params = task.params
     wanted = Wanted(
         group=params["resource_group"],
@@ -376,19 +442,33 @@ def _act(task: Task) -> dict:
         restore_point=params["restore_point"],
         at=params["at"],
     )
-    same = (
-        "target", "vm", "new_name", "size", "subnet_id", "start", "zone", "disk_name_pattern",
-        "disk_sku", "disk_encryption_set_id", "exclude_disks", "allow_stop",
-        "safety_restore_point", "old_disks", "force", "wait",
-    )  # fmt: skip
-    request = Request(
-        group=params["resource_group"],
-        new_group=params["new_resource_group"],
-        network_interfaces=params["network_interfaces"] or [],
-        tags={name: str(value) for name, value in (params["tags"] or {}).items()},
-        **{name: params[name] for name in same},
+    return restore(task.arm, wanted, request_of(params), task.write, task.clock.now())
+
+
+def _to_files(task: Task) -> dict:
+    params = task.params
+    request = FilesRequest(
+        directory=params["directory"],
+        format=params["format"],
+        exclude_disks=params["exclude_disks"],
+        sizes=params["disk_sizes"] or {},
+        force=params["force"],
+        workers=params["parallel_transfers"],
+        bandwidth=bandwidth(params),
     )
-    outcome = restore(task.arm, wanted, request, task.write, task.clock.now())
+    point = find_backup(_backup_wanted(task))
+    outcome = restore_files(task.repository(), point, request, task.clock, task.write)
+    result = outcome.result(task.clock.now())
+    task.diff(None if outcome.made else result["files"], result["files"])
+    return result
+
+
+def _act(task: Task) -> dict:
+    check(task.params)
+    if task.params["target"] == "files":
+        return _to_files(task)
+    backup = task.params["source"] == "backup"
+    outcome = _from_backup(task) if backup else _from_restore_point(task)
     for warning in outcome.warnings:
         task.warn(warning)
     task.diff(outcome.before, outcome.after)
@@ -400,11 +480,16 @@ def main() -> None:
         _act,
         ARGUMENT_SPEC,
         waits=True,
-        required_one_of=[("restore_point", "at")],
-        mutually_exclusive=[("restore_point", "at"), ("network_interfaces", "subnet_id")],
+        required_one_of=[("restore_point", "backup", "at")],
+        mutually_exclusive=[
+            ("restore_point", "backup", "at"),
+            ("network_interfaces", "subnet_id"),
+        ],
         required_if=[
+            ("source", "backup", ("repository",)),
             ("target", "new_vm", ("new_name",)),
             ("target", "in_place", ("vm", "resource_group")),
+            ("target", "files", ("directory",)),
         ],
     )
 

@@ -61,6 +61,7 @@ class Outcome:
     Args:
         backup: the backup; None where it is only predicted.
         planned: the level of each disk by its unique id, and why.
+        before: the newest backup that there was.
     """
 
     machine: Machine
@@ -71,6 +72,7 @@ class Outcome:
     deleted: list[str] = field(default_factory=list)
     stored: int = 0
     warnings: list[str] = field(default_factory=list)
+    before: Manifest | None = None
 
 
 class Backup:
@@ -109,11 +111,13 @@ class Backup:
         history = History(self._repository, key)
         young = self._young(history, machine)
         if young is not None:
-            return Outcome(machine, young, made=False, warnings=history.warnings)
+            return Outcome(machine, young, made=False, warnings=history.warnings, before=young)
         now = self._clock.now()
         planned = self._plan(machine, history, now)
         predicted = Outcome(machine, None, made=True, planned=planned, warnings=history.warnings)
-        return self._write(lambda: self._locked(machine, key), predicted)
+        outcome = self._write(lambda: self._locked(machine, key), predicted)
+        outcome.before = history.newest()
+        return outcome
 
     def _young(self, history: History, machine: Machine) -> Manifest | None:
         if self._request.max_age is None:

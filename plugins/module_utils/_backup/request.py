@@ -11,6 +11,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import Input
 
 LEVELS = ("auto", "full", "incremental", "differential")
 SNAPSHOT, RESTORE_POINT = "snapshot", "restore_point"
+MOST_PARALLEL = 64
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class BackupRequest:
             raise InputError(
                 "snapshot_resource_group is for source: snapshot, and source is restore_point."
             )
-        limits = {"workers": (self.workers, 1, 64), "disks_at_once": (self.disks_at_once, 1, 64)}
-        for option, (value, least, most) in limits.items():
-            if not least <= value <= most:
-                raise InputError(f"{option} is {value}; it can be {least} to {most}.")
+        limits = {"parallel_transfers": self.workers, "parallel_disks": self.disks_at_once}
+        for option, value in limits.items():
+            if not 1 <= value <= MOST_PARALLEL:
+                raise InputError(f"{option} is {value}; it can be 1 to {MOST_PARALLEL}.")
         if self.bandwidth is not None and self.bandwidth <= 0:
             raise InputError("bandwidth_limit must be more than 0 MiB/s.")

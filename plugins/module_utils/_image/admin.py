@@ -44,16 +44,6 @@ from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface i
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.read_only import ReadOnlyStore
 
 Write = Callable[..., Any]
-# In the order in which they are deleted: first what says that there is something to restore, and
-# what opens the rest last, so that a deletion that was interrupted can be done again.
-FOLDERS = (
-    names.MANIFESTS,
-    names.LEDGERS,
-    names.SEGMENTS,
-    names.PACKS,
-    names.LEASES,
-    names.KEYS,
-)
 _DELETERS = 8
 _NAMED = 5
 _KEY_LIMIT = 64 << 10
@@ -131,7 +121,10 @@ def ensure_present(
         InputError: the options contradict each other or what there is.
         NotARepository, WrongPassphrase, RepositoryError, StorageError: it cannot be opened.
     """
-    for option, value in (("repository.passphrase", passphrase), ("new_passphrase", new_passphrase)):
+    for option, value in (
+        ("repository.passphrase", passphrase),
+        ("new_passphrase", new_passphrase),
+    ):
         if value == "":
             raise InputError(
                 f"{option} is empty.", hint="Leave it out for a repository without encryption."
@@ -270,12 +263,12 @@ def ensure_absent(
 
 
 def _of_folders(store: Store) -> Iterator[StoredObject]:
-    for folder in FOLDERS:
+    for folder in names.FOLDERS:
         yield from store.list(folder)
 
 
 def _is_ours(name: str) -> bool:
-    return name == names.CONFIG or name.startswith(FOLDERS)
+    return name == names.CONFIG or name.startswith(names.FOLDERS)
 
 
 def _count_backups(store: Store) -> int:
@@ -299,7 +292,7 @@ def _refuse_while_used(repository: Repository, now: datetime) -> None:
 
 def _delete(store: Store, now: datetime) -> None:
     with ThreadPoolExecutor(_DELETERS) as pool:
-        for folder in FOLDERS:
+        for folder in names.FOLDERS:
             found = [one.name for one in store.list(folder)]
             for _done in pool.map(store.delete, found):
                 pass

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
 
 
@@ -62,3 +64,17 @@ class BackupNotFound(RepositoryError):
     """There is no such backup."""
 
     default_code = "BackupNotFound"
+
+
+class DamageFound(RepositoryError):
+    """A verification found damage.
+
+    Args:
+        result: what was found.
+    """
+
+    default_code = "DamageFound"
+
+    def __init__(self, message: str, result: dict[str, Any], **details: Any) -> None:
+        super().__init__(message, **details)
+        self.result = result

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -34,7 +36,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
 
 FORMAT = "vmguard-backup"
 VERSION = 1
-LIMIT = 64 << 20
+LIMIT = 16 << 20
 _MOST_DISKS = 256
 _READERS = 8
 
@@ -134,43 +136,70 @@ def parse(repository: Repository, name: str, body: Any) -> Manifest:
     """
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise DamagedObject(name, "it is no backup")
-    if isinstance(body.get("version"), int) and body["version"] > VERSION:
+    if type(body.get("version")) is int and body["version"] > VERSION:
         raise RepositoryError(
             f"The backup {name} has format {body['version']}, and this release reads up to {VERSION}.",
             code="NewerFormat",
             hint="Update the collection vmguard.azure.",
         )
     try:
+        _check_kinds(name, "the backup", body, {**_KEYS, "version": (int,), "disks": (list,)})
         key, backup_id = names.manifest_parts(name) or ("", "")
         sound = body["id"] == backup_id and body["chunk_size"] == repository.chunk_size
-        disks = body["disks"]
-        sound = sound and isinstance(disks, list) and 0 < len(disks) <= _MOST_DISKS
+        sound = sound and body["version"] == VERSION
         if not sound or vm_key(repository, body["vm"]["id"]) != key:
             raise DamagedObject(name, "it is not the backup that its name says")
-        datetime.fromisoformat(body["started"])
-        return Manifest(
-            **{key: body[key] for key in _KEYS},
-            disks=[_disk(name, disk, repository.chunk_size) for disk in disks],
-        )
+        _check_parts(name, body)
+        disks = [_disk(name, disk, repository.chunk_size) for disk in body["disks"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedObject(name, "parts of it are missing") from error
+    if not 0 < len({disk.role for disk in disks}) == len(disks):
+        raise DamagedObject(name, "its disks are none, or not distinct")
+    return Manifest(**{key: body[key] for key in _KEYS}, disks=disks)
 
 
-_KEYS = (
-    "id", "vm", "started", "finished", "source", "configuration", "excluded_disks", "warnings",
-    "made_by",
-)  # fmt: skip
-_DISK_KEYS = {
-    "role": str, "name": str, "lun": (int, type(None)), "size": int, "unique_id": str,
-    "source_id": str, "source": str, "level": str, "asked": str, "fallback": (str, type(None)),
-    "base": (str, type(None)), "full": str, "facts": dict, "stats": dict,
+_TEXT, _OPTIONAL = (str,), (str, type(None))
+_KEYS: dict[str, tuple[type, ...]] = {
+    "id": _TEXT, "vm": (dict,), "started": _TEXT, "finished": _TEXT, "source": (dict,),
+    "configuration": (dict,), "excluded_disks": (list,), "warnings": (list,), "made_by": _TEXT,
 }  # fmt: skip
+_DISK_KEYS: dict[str, tuple[type, ...]] = {
+    "role": _TEXT, "name": _TEXT, "lun": (int, type(None)), "size": (int,), "unique_id": _TEXT,
+    "source_id": _TEXT, "source": _TEXT, "level": _TEXT, "asked": _TEXT, "fallback": _OPTIONAL,
+    "base": _OPTIONAL, "full": _TEXT, "facts": (dict,), "stats": (dict,),
+}  # fmt: skip
+_ROLE = re.compile(r"os|lun[0-9]{1,3}")
+
+
+def _check_kinds(
+    where: str, what: str, body: dict[str, Any], kinds: dict[str, tuple[type, ...]]
+) -> None:
+    """Exact kinds: ``true`` is no number here."""
+    for key, kind in kinds.items():
+        if type(body[key]) not in kind:
+            raise DamagedObject(where, f"{key} of {what} is not what it should be")
+
+
+def _check_parts(where: str, body: dict[str, Any]) -> None:
+    """What is used without another look: names, times, lists."""
+    vm = body["vm"]
+    times = [datetime.fromisoformat(body[key]) for key in ("started", "finished")]
+    sound = (
+        type(vm["name"]) is str
+        and all(type(value) in _OPTIONAL for value in vm.values())
+        and all(time.tzinfo is not None for time in times)
+        and all(type(one) is str for one in body["warnings"])
+        and all(type(one) is dict for one in body["excluded_disks"])
+        and len(body["disks"]) <= _MOST_DISKS
+    )
+    if not sound:
+        raise DamagedObject(where, "parts of it are not what they should be")
 
 
 def _disk(where: str, body: Any, chunk_size: int) -> DiskImage:
-    for key, kind in _DISK_KEYS.items():
-        if not isinstance(body[key], kind):
-            raise DamagedObject(where, f"{key} of a disk is not what it should be")
+    _check_kinds(where, "a disk", body, _DISK_KEYS)
+    if not _ROLE.fullmatch(body["role"]):
+        raise DamagedObject(where, "role of a disk is not what it should be")
     size = body["size"]
     if not 0 < size <= MOST_DISK_SIZE or size % 512:
         raise DamagedObject(where, f"it claims a disk of {size} bytes")
@@ -206,8 +235,15 @@ def read_all(
         except VmguardError as error:
             return error
 
+    waiting: deque[tuple[str, Future[Manifest | VmguardError]]] = deque()
     with ThreadPoolExecutor(_READERS) as pool:
-        yield from zip(found, pool.map(one, found), strict=True)
+        for name in found:
+            waiting.append((name, pool.submit(one, name)))
+            if len(waiting) > 2 * _READERS:
+                first, job = waiting.popleft()
+                yield first, job.result()
+        for first, job in waiting:
+            yield first, job.result()
 
 
 def find(repository: Repository, backup_id: str) -> Manifest:

@@ -17,6 +17,9 @@ SEGMENTS = "chunk-index/"
 MANIFESTS = "manifests/"
 LEASES = "leases/"
 LEDGERS = "ledgers/"
+# In the order in which a repository is deleted: first what says that there is something to
+# restore; what opens the rest last, so that a deletion that was interrupted can be done again.
+FOLDERS = (MANIFESTS, LEDGERS, SEGMENTS, PACKS, LEASES, KEYS)
 
 _BACKUP_ID = re.compile(r"\d{8}t\d{6}z-[0-9a-f]{8}")
 

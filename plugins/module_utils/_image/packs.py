@@ -54,6 +54,11 @@ class PackPlace(NamedTuple):
     length: int
 
 
+def longest(size: int) -> int:
+    """Bytes that a record of so many bytes takes at most: a little more, if nothing compresses."""
+    return size + (size >> 7) + 512
+
+
 class PackWriter:
     """Collects records and stores a pack whenever one is full. Thread-safe.
 

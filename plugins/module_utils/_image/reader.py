@@ -149,6 +149,7 @@ class DiskReader:
                     waiting.append((page, job))
                     self._take(waiting, writer, self._window)
                 waiting.append((page, None))
+                self._take(waiting, writer, self._window)
             self._take(waiting, writer, 0)
         finally:
             for _page, job in waiting:

@@ -18,6 +18,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image import manife
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
     BackupNotFound,
     DamagedObject,
+    DamageFound,
     RepositoryError,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import read_state, scopes
@@ -146,16 +147,18 @@ def find(
 
 def _in_time(name: str, after: datetime | None, before: datetime | None) -> bool:
     begun = time_of(name)
+    if begun is None:
+        return True
     return (after is None or begun >= after) and (before is None or begun < before)
 
 
-def time_of(name: str) -> datetime:
-    """When a backup was begun, by its id or the name of its manifest."""
+def time_of(name: str) -> datetime | None:
+    """When a backup was begun, by its id or the name of its manifest; None where it says no time."""
     stamp = name.rpartition("/")[2].partition("-")[0]
     try:
         return datetime.strptime(stamp, _ID_TIME).replace(tzinfo=timezone.utc)
-    except ValueError as error:
-        raise DamagedObject(name, "its name holds no time") from error
+    except ValueError:
+        return None
 
 
 def _chosen(repository: Repository, wanted: list[str], vm: str | None, group: str | None) -> Found:
@@ -305,7 +308,7 @@ def verification(report: Report) -> dict[str, Any]:
     }
 
 
-def damage_found(repository: Repository, report: Report) -> RepositoryError:
+def damage_found(repository: Repository, report: Report) -> DamageFound:
     """The error that names what is damaged."""
     where = repository.store.description
     if report.backups:
@@ -317,13 +320,11 @@ def damage_found(repository: Repository, report: Report) -> RepositoryError:
             f"{len(report.objects)} object(s) in {where} are damaged ({which}); the backups that were"
             " verified do not need them."
         )
-    error = RepositoryError(
+    return DamageFound(
         text,
-        code="DamageFound",
-        hint="The next backup of each disk with level full stores anew what is damaged.",
+        verification(report),
+        hint="Backups that are not named were found whole, as far as they were read.",
     )
-    error.result = verification(report)  # type: ignore[attr-defined]
-    return error
 
 
 def _named(one: dict[str, Any]) -> str:

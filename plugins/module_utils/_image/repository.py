@@ -18,6 +18,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     ObjectNotFound,
     ObjectTooLarge,
     StorageDenied,
+    StorageError,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, names
 from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Codec, parse_json
@@ -249,17 +250,21 @@ def read_settings(store: Store) -> Settings:
     """
     try:
         return Settings.parse(store.get(names.CONFIG, _CONFIG_LIMIT))
-    except ObjectNotFound as error:
-        held = "it does not exist"
-        if store.exists():
-            first = next(store.list(), None)
-            held = f"it holds other things ({first.name})" if first else "it is empty"
-        raise NotARepository(
-            f"There is no repository in {store.description}: {held}.",
-            hint="Create one with backup_repository, or correct the path, container or prefix.",
-        ) from error
     except ObjectTooLarge as error:
         raise DamagedObject(names.CONFIG, f"it has more than {_CONFIG_LIMIT} bytes") from error
+    except StorageError as error:
+        missing = isinstance(error, ObjectNotFound)
+        # A place that is not there is a plain StorageError; what refuses or is silent is not.
+        if not missing and (type(error) is not StorageError or store.exists()):
+            raise
+        first = next(store.list(), None) if missing else None
+        held = f"it holds other things ({first.name})" if first else "it is empty"
+        raise NotARepository(
+            f"There is no repository in {store.description}: "
+            f"{held if missing else 'it does not exist'}.",
+            hint="Create one with backup_repository, or correct the path, container or prefix;"
+            " check that a folder's file system is mounted.",
+        ) from error
 
 
 def _chunk_key(settings: Settings) -> bytes:

@@ -15,7 +15,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image import names
 from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Box
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
 from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import Ref, fetch
+from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import Ref, fetch, longest
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
@@ -118,6 +118,9 @@ def read_chunks(
     """
     pieces = list(pieces)
     size = repository.chunk_size
+    for _chunk, ref in pieces:
+        if ref.length > longest(size):
+            raise DamagedObject(names.pack(ref.pack), f"a chunk in it has {ref.length} bytes")
     stored = fetch(repository, [ref for _chunk, ref in pieces])
     boxes: dict[bytes, Box] = {}
     for chunk, ref in pieces:

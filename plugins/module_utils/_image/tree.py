@@ -15,7 +15,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import NAME_SIZE
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
+    NAME_SIZE,
+    parse_json,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
 from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
     MOST_PACK_SIZE,
@@ -64,7 +67,11 @@ def decode(body: Any, where: str, most: int = FANOUT) -> Entries:
             position: Ref(bytes.fromhex(name), packs[number], offset, length)
             for position, name, number, offset, length in body["entries"]
         }
+        numbers = [one[2] for one in body["entries"]]
         sound = len(entries) == len(body["entries"]) <= most and all(
+            type(number) is int and number >= 0 for number in numbers
+        )
+        sound = sound and all(
             type(position) is type(ref.offset) is type(ref.length) is int
             and 0 <= position < most
             and len(ref.name) == NAME_SIZE
@@ -130,10 +137,7 @@ def read_page(repository: Repository, ref: Ref) -> Entries:
     place = names.pack(ref.pack)
     stored = fetch(repository, [ref])[ref]
     plain = repository.codec.box(place).open(stored, ref.name, PAGE_LIMIT)
-    try:
-        return decode(json.loads(plain), place)
-    except ValueError as error:
-        raise DamagedObject(place, "a page in it is not JSON") from error
+    return decode(parse_json(place, plain), place)
 
 
 class TreeWriter:

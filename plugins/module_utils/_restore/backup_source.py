@@ -17,7 +17,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     InputError,
     VmguardError,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest
+from ansible_collections.vmguard.azure.plugins.module_utils._image import catalog, manifest
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import BackupNotFound
 from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
     DiskImage,
@@ -78,7 +78,7 @@ def choose_backup(wanted: BackupWanted) -> Manifest:
     if not wanted.vm:
         raise InputError("Say what to restore: backup (an id), or vm.")
     limit = parse_time(wanted.at) if wanted.at else None
-    for name in reversed(manifest.of_vm(wanted.repository, wanted.vm, wanted.group)):
+    for name in reversed(catalog.of_vm(wanted.repository, wanted.vm, wanted.group)):
         found = manifest.read(wanted.repository, name)
         if limit is None or parse_time(found.started) <= limit:
             return found

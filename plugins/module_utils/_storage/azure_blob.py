@@ -41,9 +41,6 @@ from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface i
     truncated,
 )
 
-# Bytes of the further requests where one does not do: objects of others, larger than ours.
-_FURTHER = 16 << 20
-
 _CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
@@ -95,7 +92,7 @@ class AzureBlobStore(Store):
             "retry_policy": retry_policy(retries),
             "max_single_put_size": MAX_OBJECT,
             "max_single_get_size": MAX_OBJECT + 1,
-            "max_chunk_get_size": _FURTHER,
+            "max_chunk_get_size": MAX_OBJECT + 1,
         }
         if connection_string:
             login = connection_string_login(connection_string)
@@ -179,7 +176,8 @@ class AzureBlobStore(Store):
             )
             if stream.size > limit:
                 raise too_large(self, name, limit)
-            return stream.readall()
+            # readall() would copy what one request has brought.
+            return b"".join(stream.chunks())
         except (AzureError, ValueError) as error:
             if blob_errors.status_of(error) == 416:
                 return None

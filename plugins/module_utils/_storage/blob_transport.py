@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import WriteRefused
+from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import MAX_OBJECT
 
 # Connections that are kept for the next request; more threads than this would throw theirs away.
 CONNECTIONS = 32
 # Bytes. A time-out is for the sending of one piece: for a whole body, a slow line needs longer.
 PIECE = 256 << 10
+# Bytes. What is read at a time; a whole object, since all pieces would be copied into one again.
+READ_BLOCK = MAX_OBJECT + 1
 # Seconds to connect and to send one piece, and to wait for an answer or its next bytes.
 CONNECT_SECONDS = 20
 READ_SECONDS = 60
@@ -30,7 +33,7 @@ _READS = ("GET", "HEAD", "OPTIONS")
 
 
 def blob_transport(*, read_only: bool = False, connect_seconds: float = CONNECT_SECONDS) -> Any:
-    """An azure-core transport over one pool of connections, for use from many threads.
+    """An azure-core transport for one storage account, for use from many threads.
 
     CAs and proxies are those of the environment (REQUESTS_CA_BUNDLE, HTTPS_PROXY).
 
@@ -51,19 +54,50 @@ def blob_transport(*, read_only: bool = False, connect_seconds: float = CONNECT_
             if isinstance(request.body, bytes) and len(request.body) > PIECE:
                 request.body = _Pieces(request.body)
             response = super().send(request, *args, **kwargs)
-            # Stored bytes are wanted as they are: who says that they are compressed may be lying.
-            response.raw.headers.pop("Content-Encoding", None)
+            response.raw.stream = _without_unpacking(response.raw.stream)
             return response
 
-    session = requests.Session()
+    class Session(requests.Session):
+        environment: dict[str, Any] | None = None
+
+        def merge_environment_settings(
+            self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        ) -> dict[str, Any]:
+            if self.environment is None:
+                with requests.Session() as fresh:
+                    self.environment = dict(
+                        fresh.merge_environment_settings(url, proxies or {}, False, verify, cert)
+                    )
+            return {**self.environment, "stream": stream}
+
+    session = Session()
+    # The environment is the same for all requests, and reading it costs as much as a request. A netrc
+    # file would even replace the login.
+    session.trust_env = False
     session.headers["Accept-Encoding"] = "identity"
     # The pipeline retries; below it, a failure is a failure.
     never = Retry(total=False, redirect=False, raise_on_status=False)
     for scheme in ("https://", "http://"):
         session.mount(scheme, Adapter(pool_maxsize=CONNECTIONS, max_retries=never))
     return RequestsTransport(
-        session=session, connection_timeout=connect_seconds, read_timeout=READ_SECONDS
+        session=session,
+        connection_timeout=connect_seconds,
+        read_timeout=READ_SECONDS,
+        connection_data_block_size=READ_BLOCK,
     )
+
+
+def _without_unpacking(stream: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
+    """Bytes as they are stored: who says that they are compressed may be lying.
+
+    It also saves a copy, which urllib3 makes of everything that it might have to unpack.
+    """
+
+    def raw(amount: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+        del decode_content
+        return stream(amount, decode_content=False)
+
+    return raw
 
 
 def retry_policy(retries: int = RETRIES) -> Any:

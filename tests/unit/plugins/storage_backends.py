@@ -220,7 +220,8 @@ class StorageFront(ThreadingHTTPServer):
     """Stands before Azurite, and does what Azurite never does.
 
     ``script`` holds what to do with the next requests of a method: None passes it on, "lost" passes
-    it on and gives no answer; a status, Azure's code and perhaps a message are the answer.
+    it on and gives no answer, "cut" gives half of it; a status, a code and perhaps a message are
+    the answer.
     """
 
     daemon_threads = True
@@ -261,7 +262,8 @@ class FrontHandler(BaseHTTPRequestHandler):
         if answer.getheader("Content-Length") is None and self.command != "HEAD":
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[: len(content) // 2] if action == "cut" else content)
+        self.close_connection = action == "cut"
 
     do_GET = do_PUT = do_DELETE = do_HEAD = _handle
 

@@ -340,6 +340,20 @@ def test_a_lost_answer_is_asked_for_again(
     assert list(store.list()) == []
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    azurite: Azurite, container: str, front: StorageFront
+) -> None:
+    data = bytes(range(256)) * 4096
+    store = opened(azurite, container, account_url=front.url)
+    store.put("one", data)
+    front.script = {"GET": ["cut", None, "cut"]}
+    assert store.get("one", len(data)) == data
+    assert store.get_range("one", 1000, 500_000) == data[1000:501_000]
+    front.script = {"GET": ["cut"] * 9}
+    error = refusal(lambda: store.get("one", len(data)), StorageUnavailable)
+    assert "before the answer was complete" in error.message
+
+
 def test_a_lost_answer_to_another_s_write(
     azurite: Azurite, container: str, front: StorageFront
 ) -> None:
