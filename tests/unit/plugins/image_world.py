@@ -16,7 +16,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest impo
     DiskImage,
     Manifest,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import PackWriter
+from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
+    Directory,
+    PackWriter,
+    find_directory,
+    read_directory,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import (
     DiskReader,
@@ -71,6 +76,27 @@ class Bytes:
     def write(self, start: int, data: bytes) -> None:
         assert start + len(data) <= len(self.content)
         self.content[start : start + len(data)] = data
+
+
+class Sparse:
+    """A disk of any size that costs what it holds: data by their starts, zeros elsewhere."""
+
+    def __init__(self, size: int, pieces: dict[int, bytes]) -> None:
+        self.size = size
+        self.pieces = pieces
+
+    def changes(self) -> list[Changed]:
+        return [
+            Changed(start, start + len(data), False) for start, data in sorted(self.pieces.items())
+        ]
+
+    def read(self, start: int, end: int) -> bytes:
+        content = bytearray(end - start)
+        for at, data in self.pieces.items():
+            first, last = max(at, start), min(at + len(data), end)
+            if first < last:
+                content[first - start : last - start] = data[first - at : last - at]
+        return bytes(content)
 
 
 def make_repository(
@@ -196,6 +222,22 @@ def random_disk(size: int, seed: int, zeros: float = 0.3) -> bytearray:
         length = min(CHUNK, size - len(content))
         content += bytes(length) if source.random() < zeros else source.randbytes(length)
     return content
+
+
+def directories(repository: Repository) -> dict[str, Directory]:
+    """What each pack says of itself, by the pack's name."""
+    found = {}
+    for one in repository.store.list(names.PACKS):
+        pack = names.pack_id(one.name)
+        assert pack is not None
+        place = find_directory(repository, pack, one.size)
+        found[one.name] = read_directory(repository, place)
+    return found
+
+
+def record_count(repository: Repository) -> int:
+    """Chunks and pages that are stored."""
+    return sum(len(one.records) for one in directories(repository).values())
 
 
 def sizes(store: Store, prefix: str = "") -> dict[str, int]:

@@ -396,7 +396,7 @@ def test_what_azure_refuses(
     store = opened(azurite, container, account_url=front.url)
     front.script = {"DELETE": [(status, code, "Made up\nRequestId:1\nTime:2")]}
     error = refusal(lambda: store.delete("one"), kind, azurite.account_key)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert sentence in error.message
     assert hint in str(error.hint)
     assert error.code == (code or f"HTTP{status}")

@@ -1,0 +1,240 @@
+"""Manifests: the only commit, and what a hostile one cannot do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+    BackupNotFound,
+    DamagedObject,
+    RepositoryError,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from image_world import (
+    CHUNK,
+    MIB,
+    VM_ID,
+    World,
+    disk_image,
+    make_manifest,
+    make_repository,
+    random_disk,
+    sizes,
+    verify,
+)
+
+Edit = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return make_repository(tmp_path / "repository")
+
+
+def name_of(repository: Repository, backup: manifest.Manifest) -> str:
+    return names.manifest(manifest.vm_key(repository, backup.vm["id"]), backup.id)
+
+
+def stored(repository: Repository, change: Edit) -> str:
+    """The name of a backup of two disks that somebody changed."""
+    disks = [disk_image(64 * MIB), disk_image(MIB, role="lun0", lun=0, name="web-data")]
+    backup = make_manifest(1, disks)
+    body = json.loads(json.dumps(backup.body(repository.chunk_size)))
+    change(body)
+    name = name_of(repository, backup)
+    repository.write(name, body)
+    return name
+
+
+def disk(**fields: Any) -> Edit:
+    return lambda body: body["disks"][1].update(fields)
+
+
+def index(**fields: Any) -> Edit:
+    return lambda body: body["disks"][1]["index"].update(fields)
+
+
+def root(*entry: Any) -> Edit:
+    return index(packs=["cd" * 16], entries=[list(entry)])
+
+
+def vm(**fields: Any) -> Edit:
+    return lambda body: body["vm"].update(fields)
+
+
+def top(**fields: Any) -> Edit:
+    return lambda body: body.update(fields)
+
+
+def test_what_is_written_can_be_read(repository: Repository) -> None:
+    image = World(repository).back_up(random_disk(MIB + 512, 1)).disks[0]
+    image.facts, image.stats = {"sku": "Premium_LRS"}, {"read": 5}
+    backup = make_manifest(7, [image, disk_image(MIB, role="lun3", lun=3, base="b")])
+    backup.warnings.append("one")
+    backup.excluded_disks.append({"name": "scratch", "reason": "asked for"})
+    manifest.write(repository, backup)
+    assert manifest.read(repository, name_of(repository, backup)) == backup
+    assert manifest.find(repository, backup.id.upper()) == backup
+
+
+def test_backups_are_listed_by_machine_and_time(repository: Repository) -> None:
+    other = VM_ID.replace("web", "db")
+    made = [make_manifest(n, [disk_image(MIB)], vm) for n, vm in enumerate([VM_ID, other, VM_ID])]
+    for backup in reversed(made):
+        manifest.write(repository, backup)
+    repository.store.put("manifests/notes.txt", b"not ours")
+    assert manifest.listed(repository) == [name_of(repository, backup) for backup in made]
+    key = manifest.vm_key(repository, other.upper() + "/")
+    assert manifest.listed(repository, key) == [name_of(repository, made[1])]
+    found = list(manifest.read_all(repository, manifest.listed(repository)))
+    assert [one for _name, one in found] == made
+
+
+def test_many_manifests_are_read_in_order_with_the_errors_in_their_places(
+    repository: Repository,
+) -> None:
+    made = [make_manifest(number, [disk_image(MIB)]) for number in range(60)]
+    for backup in made:
+        manifest.write(repository, backup)
+    wanted = manifest.listed(repository)
+    wanted.insert(30, wanted[0][:-8] + "00000bad")
+    found = list(manifest.read_all(repository, wanted))
+    assert [name for name, _one in found] == wanted
+    assert not isinstance(found.pop(30)[1], manifest.Manifest)
+    assert [one for _name, one in found] == made
+
+
+def test_an_unknown_id_is_not_found_and_nonsense_is_no_id(repository: Repository) -> None:
+    with pytest.raises(BackupNotFound, match="no backup 20260901t010000z-00000000"):
+        manifest.find(repository, "20260901t010000z-00000000")
+    for text in ("", "latest", "../../vmguard.json", "20260901t010000z-0000000g", "x" * 10_000):
+        with pytest.raises(RepositoryError):
+            manifest.find(repository, text)
+
+
+HOSTILE: dict[str, Edit] = {
+    "other id": top(id="20260901t020000z-00000002"),
+    "no id": lambda body: body.pop("id"),
+    "id as a list": top(id=[]),
+    "other machine": vm(id=VM_ID.replace("web", "db")),
+    "machine without id": lambda body: body["vm"].pop("id"),
+    "machine's id a number": vm(id=7),
+    "machine's id no text": vm(id="\ud800"),
+    "machine without name": lambda body: body["vm"].pop("name"),
+    "machine's name a list": vm(name=["web"]),
+    "machine's location an object": vm(location={}),
+    "machine a list": top(vm=[]),
+    "other chunk size": top(chunk_size=2 * CHUNK),
+    "chunk size true": top(chunk_size=True),
+    "other format": top(format="vmguard-repository"),
+    "no version": lambda body: body.pop("version"),
+    "version zero": top(version=0),
+    "version true": top(version=True),
+    "version as text": top(version="1"),
+    "version as a float": top(version=1.0),
+    "no time": top(started="yesterday"),
+    "time without zone": top(started="2026-09-01T01:00:00"),
+    "end without zone": top(finished="2026-09-01T01:00:00"),
+    "time as a number": top(started=5),
+    "source a list": top(source=[]),
+    "configuration null": top(configuration=None),
+    "warnings text": top(warnings="none"),
+    "warnings of numbers": top(warnings=[1]),
+    "excluded disks of text": top(excluded_disks=["web-os"]),
+    "no disks": top(disks=[]),
+    "disks an object": top(disks={}),
+    "disks null": top(disks=None),
+    "disks of numbers": top(disks=[1]),
+    "too many disks": lambda body: body.update(disks=body["disks"] * 200),
+    "one disk twice": lambda body: body.update(disks=body["disks"][:1] * 2),
+    "size zero": disk(size=0),
+    "size negative": disk(size=-512),
+    "size of no sector": disk(size=MIB + 1),
+    "size absurd": disk(size=1 << 60),
+    "size of many digits": disk(size=10**1000),
+    "size true": disk(size=True),
+    "size as a float": disk(size=float(MIB)),
+    "size as text": disk(size="1048576"),
+    "lun true": disk(lun=True),
+    "lun as text": disk(lun="0"),
+    "role is a path": disk(role="../../../etc/passwd"),
+    "role of another kind": disk(role="lun-1"),
+    "role with a new line": disk(role="lun0\n"),
+    "role null": disk(role=None),
+    "level a number": disk(level=1),
+    "base a list": disk(base=[]),
+    "facts a list": disk(facts=[]),
+    "no index": lambda body: body["disks"][1].pop("index"),
+    "index null": disk(index=None),
+    "root negative": root(-1, "ab" * 32, 0, 0, 100),
+    "root true": root(True, "ab" * 32, 0, 0, 100),
+    "root as a float": root(0.0, "ab" * 32, 0, 0, 100),
+    "root behind the disk": root(1, "ab" * 32, 0, 0, 100),
+    "root in no pack": root(0, "ab" * 32, 3, 0, 100),
+    "root of absurd length": root(0, "ab" * 32, 0, 0, 1 << 40),
+    "root's pack a path": index(packs=["../../../../etc"], entries=[[0, "ab" * 32, 0, 0, 100]]),
+}
+
+
+def test_the_manifest_that_the_hostile_ones_are_made_of_is_sound(repository: Repository) -> None:
+    name = stored(repository, lambda body: None)
+    assert len(manifest.read(repository, name).disks) == 2
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_manifest_is_damage_and_nothing_else(repository: Repository, what: str) -> None:
+    name = stored(repository, HOSTILE[what])
+    with pytest.raises(DamagedObject) as caught:
+        manifest.read(repository, name)
+    assert caught.value.name == name
+    report = verify(repository)
+    assert name in report.objects
+    assert [backup["id"] for backup in report.backups] == [name.rpartition("/")[2]]
+
+
+@pytest.mark.parametrize("body", [None, [], 5, "text", {}, {"format": "vmguard-backup"}])
+def test_what_is_no_manifest_at_all_is_damage(repository: Repository, body: Any) -> None:
+    name = name_of(repository, make_manifest(1, []))
+    repository.write(name, body)
+    with pytest.raises(DamagedObject):
+        manifest.read(repository, name)
+
+
+def test_a_newer_manifest_is_named_and_does_not_hide_the_others(repository: Repository) -> None:
+    whole = World(repository).back_up(random_disk(MIB, 1))
+    newer = make_manifest(9, [disk_image(MIB)])
+    body = {**newer.body(CHUNK), "version": 2, "vm": None, "disks": 7}
+    repository.write(name_of(repository, newer), body)
+    with pytest.raises(RepositoryError, match="reads up to 1") as caught:
+        manifest.find(repository, newer.id)
+    assert caught.value.code == "NewerFormat"
+    report = verify(repository)
+    assert [backup["id"] for backup in report.backups] == [newer.id]
+    assert report.verified_backups == 1
+    assert manifest.find(repository, whole.id) == whole
+
+
+def test_a_backup_under_another_machines_name_is_damage(repository: Repository) -> None:
+    backup = World(repository).back_up(random_disk(MIB, 1))
+    moved = names.manifest("0" * 32, backup.id)
+    repository.write(moved, backup.body(CHUNK))
+    with pytest.raises(DamagedObject, match="not the backup that its name says"):
+        manifest.read(repository, moved)
+    copied = names.manifest("1" * 32, backup.id)
+    repository.store.put(copied, repository.store.get(name_of(repository, backup), MIB))
+    with pytest.raises(DamagedObject, match="checksum"):
+        manifest.read(repository, copied)
+
+
+def test_a_huge_manifest_is_refused_unread(repository: Repository) -> None:
+    name = name_of(repository, make_manifest(1, []))
+    bomb = repository.codec.seal(name, b" " * (manifest.LIMIT + 1))
+    repository.store.put(name, bomb)
+    assert sizes(repository.store, names.MANIFESTS)[name] < 10_000
+    with pytest.raises(DamagedObject, match="are the most"):
+        manifest.read(repository, name)
