@@ -81,6 +81,10 @@ changelog: $(VENV)/.stamp ## the changelog fragments
 oldest: setup build/oldest/.stamp ## unit tests with the oldest packages that requirements.txt allows
 	@PATH="$(CURDIR)/build/oldest/bin:$$PATH" build/oldest/bin/python -m pytest --quiet tests/unit $(PYTEST_ARGS)
 
+.PHONY: bench
+bench: setup ## measure backup and restore beside rclone, restic and borg; BENCH_ARGS="--size 4GiB" and --help
+	@python -m bench $(BENCH_ARGS)
+
 ##@ Change it
 .PHONY: setup
 setup: ## the virtual environment, Azurite, the collection's place in build/

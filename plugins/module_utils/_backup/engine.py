@@ -34,6 +34,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._backup.request impo
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.transfer import Transfer
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import ArmAccess
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.status import iso_time
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
@@ -264,9 +265,7 @@ class Backup:
                 throttle=Throttle(request.bandwidth, self._clock),
                 check=lease.check,
             )  # fmt: skip
-            transfer = Transfer(
-                self._arm, self._clock, repository, reader, http, run, request.sas_seconds
-            )
+            transfer = Transfer(self._access, self._clock, repository, reader, http, run)
             try:
                 jobs = [
                     disks.submit(
@@ -287,6 +286,9 @@ class Backup:
                 packs.close()
         self._warnings += index.warnings
         return images, packs.stored_bytes
+
+    def _access(self, source: str) -> ArmAccess:
+        return ArmAccess(self._arm, source, clock=self._clock, seconds=self._request.sas_seconds)
 
     # -- afterwards
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.levels import (
     FULL,
     INCREMENTAL,
@@ -17,13 +18,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._backup.levels impor
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.machine import BackupDisk
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import ArmAccess
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
 from ansible_collections.vmguard.azure.plugins.module_utils._image import audit
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
 from ansible_collections.vmguard.azure.plugins.module_utils._image.http import HttpPool
 from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import PageBlob
+from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import Access, PageBlob
 from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import (
     Changed,
     DiffUnavailable,
@@ -35,6 +35,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.repository im
 from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import Tree
 from ansible_collections.vmguard.azure.plugins.module_utils._image.work import chunk_runs
 
+OpenAccess = AbstractContextManager[Access]
+
 
 class _NotTrusted(Exception):
     """The changes that Azure tells are not all."""
@@ -42,15 +44,18 @@ class _NotTrusted(Exception):
 
 @dataclass
 class Transfer:
-    """What reading disks needs; shared by the disks of a run."""
+    """What reading disks needs; shared by the disks of a run.
 
-    arm: ArmClient
+    Args:
+        open_access: access to the bytes of a snapshot or disk restore point, given back on exit.
+    """
+
+    open_access: Callable[[str], OpenAccess]
     clock: SystemClock
     repository: Repository
     reader: DiskReader
     http: HttpPool
     run: str
-    sas_seconds: int
 
     def read(self, disk: BackupDisk, asked: str, decision: Decision, source: str) -> DiskImage:
         """Read a disk at the level that was decided, or in full where that cannot be done.
@@ -67,9 +72,7 @@ class Transfer:
         )  # fmt: skip
         stats = Stats()
         sums = {"allocated": 0, "changed": 0, "cleared": 0, "audited": 0}
-        with ArmAccess(
-            self.arm, source, clock=self.clock, seconds=self.sas_seconds
-        ) as access, PageRanges(self.clock) as ranges:  # fmt: skip
+        with self.open_access(source) as access, PageRanges(self.clock) as ranges:
             blob = PageBlob(access, self.http, self.clock)
             image.size = blob.disk_size()
             if decision.level != FULL:
@@ -89,7 +92,7 @@ class Transfer:
         self,
         image: DiskImage,
         blob: PageBlob,
-        access: ArmAccess,
+        access: Access,
         ranges: PageRanges,
         stats: Stats,
         sums: dict[str, Any],
@@ -105,7 +108,7 @@ class Transfer:
         image: DiskImage,
         decision: Decision,
         blob: PageBlob,
-        access: ArmAccess,
+        access: Access,
         ranges: PageRanges,
         stats: Stats,
         sums: dict[str, Any],
@@ -115,14 +118,12 @@ class Transfer:
             raise _NotTrusted("the last backup does not end with a whole chunk")
         tree = Tree(self.repository, base.image.roots)
 
-        def counted(older: ArmAccess) -> Any:
+        def counted(older: Access) -> Any:
             for change in ranges.changed(access, older, Range(0, image.size)):
                 sums["cleared" if change.cleared else "changed"] += change.end - change.start
                 yield change
 
-        with ArmAccess(
-            self.arm, base.image.source, clock=self.clock, seconds=self.sas_seconds
-        ) as older:
+        with self.open_access(base.image.source) as older:
             try:
                 older.url()
             except VmguardError as error:
