@@ -70,6 +70,7 @@ class Place:
         self.bench = bench
         self.machine = machine
         self.folder = folder
+        self.repository = folder / "repository"
         self.random = random.Random(seed)
         self.passphrase: str | None = None
         self._serial = 0
@@ -77,14 +78,14 @@ class Place:
     def create(self, passphrase: str | None = None, chunk_size: int = CHUNK) -> Repository:
         self.passphrase = passphrase
         return Repository.create(
-            FolderStore(str(self.folder / "repository")),
+            FolderStore(str(self.repository)),
             chunk_size=chunk_size,
             passphrase=passphrase,
             now=self.bench.clock.now(),
         )
 
     def open(self) -> Repository:
-        return Repository.open(FolderStore(str(self.folder / "repository")), self.passphrase)
+        return Repository.open(FolderStore(str(self.repository)), self.passphrase)
 
     def scatter(self, lun: int | str, count: int, size: int = 4096, end: int = 64 * MIB) -> None:
         """A guest that writes here and there."""
