@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +19,10 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     StorageDenied,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Codec
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
+    Codec,
+    parse_json,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
     DamagedObject,
     LeaseHeld,
@@ -210,10 +212,8 @@ def _change_passphrase(
 def _still_open(left: list[str]) -> list[str]:
     if not left:
         return []
-    return [
-        f"The old passphrase still opens the repository, because {', '.join(left)} cannot be deleted."
-        " Delete it when that is allowed."
-    ]
+    which = ", ".join(left)
+    return [f"The old passphrase still opens the repository, because {which} cannot be deleted."]
 
 
 def _keys_by(store: Store, settings: Settings, passphrase: str) -> tuple[list[str], list[str]]:
@@ -221,10 +221,10 @@ def _keys_by(store: Store, settings: Settings, passphrase: str) -> tuple[list[st
     opened, others = [], []
     for found in list(store.list(names.KEYS)):
         try:
-            body = json.loads(store.get(found.name, _KEY_LIMIT))
+            body = parse_json(found.name, store.get(found.name, _KEY_LIMIT))
             keys.unwrap(found.name, body, passphrase, settings.canonical())
             opened.append(found.name)
-        except (WrongPassphrase, DamagedObject, ObjectTooLarge, ValueError):
+        except (WrongPassphrase, DamagedObject, ObjectTooLarge):
             others.append(found.name)
         except ObjectNotFound:
             continue
@@ -304,10 +304,8 @@ def _foreign(store: Store, found: list[str]) -> list[str]:
     if not found:
         return []
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return [
-        f"{store.description} also holds what is not part of the repository, and that was left:"
-        f" {', '.join(found[:_NAMED])}{more}."
-    ]
+    which = ", ".join(found[:_NAMED]) + more
+    return [f"What is not part of the repository was left in {store.description}: {which}."]
 
 
 # -- check mode

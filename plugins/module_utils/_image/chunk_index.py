@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from itertools import chain
 
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     ObjectNotFound,
+    ObjectTooLarge,
     StorageDenied,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names, segments
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
 from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
     Directory,
+    DirectoryCache,
     PackPlace,
+    PackWriter,
     Ref,
     find_directory,
     read_directory,
@@ -30,7 +33,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.segments impo
 MOST_ENTRIES = 12_000_000
 # Entries of this run that are kept whole before they become a segment.
 RECENT = 1 << 16
-DIRECTORIES = 512
+# Records of directories that are kept: about 300 bytes each.
+MOST_RECORDS_HELD = 1 << 17
 _MERGE_COUNT = 24
 _MERGE_ENTRIES = 500_000
 
@@ -47,6 +51,7 @@ class ChunkIndex:
         self._run = run
         self._most_entries = most_entries
         self._lock = threading.Lock()
+        self._add_lock = threading.Lock()
         self._load_lock = threading.Lock()
         self._loaded = False
         self._segments: list[Segment] = []
@@ -54,7 +59,7 @@ class ChunkIndex:
         self._recent: dict[bytes, Ref] = {}
         self._unwritten: list[tuple[int, PackPlace]] = []
         self._written = 0
-        self._directories: OrderedDict[bytes, Directory | None] = OrderedDict()
+        self._directories = DirectoryCache(MOST_RECORDS_HELD)
         self.warnings: list[str] = []
 
     # -- finding
@@ -78,11 +83,26 @@ class ChunkIndex:
                     break
         return found
 
-    def note(self, refs: Iterable[Ref]) -> None:
-        """Chunks of this run, found from now on."""
-        with self._lock:
-            for ref in refs:
-                self._recent[ref.name] = ref
+    def add(
+        self, packs: PackWriter, records: list[tuple[bytes, bytes]]
+    ) -> tuple[list[Ref], list[Ref]]:
+        """Hand records to the packs, but those that another thread has handed over meanwhile.
+
+        Returns:
+            Where those lie that were handed over meanwhile, and those of this call.
+
+        Raises:
+            StorageError: an earlier pack could not be stored.
+        """
+        with self._add_lock:
+            with self._lock:
+                known = {
+                    name: self._recent[name] for name, _data in records if name in self._recent
+                }
+            refs = packs.add([record for record in records if record[0] not in known])
+            with self._lock:
+                self._recent.update({ref.name: ref for ref in refs})
+        return list(known.values()), refs
 
     def stored(self, place: PackPlace, refs: list[Ref]) -> None:
         """A pack of this run is stored; its chunks may go into a segment."""
@@ -94,20 +114,14 @@ class ChunkIndex:
 
     def _directory(self, place: PackPlace) -> Directory | None:
         """A pack's directory; None where it is gone or damaged: what it held is stored anew."""
-        with self._lock:
-            if place.pack in self._directories:
-                self._directories.move_to_end(place.pack)
-                return self._directories[place.pack]
-        directory: Directory | None
+        known, directory = self._directories.get(place.pack)
+        if known:
+            return directory
         try:
             directory = read_directory(self._repository, place)
         except (ObjectNotFound, DamagedObject) as error:
             self.warnings.append(str(error))
-            directory = None
-        with self._lock:
-            self._directories[place.pack] = directory
-            while len(self._directories) > DIRECTORIES:
-                self._directories.popitem(last=False)
+        self._directories.put(place.pack, directory)
         return directory
 
     # -- loading
@@ -130,15 +144,18 @@ class ChunkIndex:
                 continue
             try:
                 segment = self._read(found.name)
-            except (ObjectNotFound, DamagedObject) as error:
+            except (ObjectNotFound, ObjectTooLarge, DamagedObject) as error:
                 self.warnings.append(str(error))
                 continue
-            replaced.update(segment.replaces)
+            for one in segment.replaces:
+                replaced.add(one)
+                # The clock of who merged may have been behind.
+                entries -= len(self._live.pop(one, ()))
             known.update(place.pack for place in segment.all_places())
             entries += len(segment)
             if entries <= self._most_entries:
-                self._segments.append(segment)
                 self._live[found.name] = segment
+        self._segments += self._live.values()
         return known
 
     def _read(self, name: str) -> Segment:
@@ -200,15 +217,18 @@ class ChunkIndex:
         )
         if len(small) < _MERGE_COUNT:
             return
-        rows: list[tuple[int, PackPlace]] = []
+        parts: list[Segment] = []
         taken: list[str] = []
+        room = _MERGE_ENTRIES
         for entries, name in small:
-            if len(rows) + entries > _MERGE_ENTRIES:
+            room -= entries
+            if room < 0:
                 break
-            rows += self._live[name].rows()
+            parts.append(self._live[name])
             taken += [name, *self._live[name].replaces]
-        if len({place for _print, place in rows}) > segments.MOST_PACKS:
+        if len({place for part in parts for place in part.all_places()}) > segments.MOST_PACKS:
             return
+        rows = chain.from_iterable(part.rows() for part in parts)
         stamp = now.astimezone(timezone.utc).strftime("%Y%m%dt%H%M%Sz")
         name = f"{names.SEGMENTS}{stamp}-merged-{self._run[-8:]}"
         store.put(name, codec.seal(name, segments.encode(segments.build(rows, taken))))

@@ -77,7 +77,7 @@ class Codec:
         """Bytes that storing adds to a compressed chunk."""
         return NONCE_SIZE + TAG_SIZE if self.encrypted else 0
 
-    def name(self, data: bytes) -> bytes:
+    def name(self, data: bytes | memoryview) -> bytes:
         """The name of a chunk or page: BLAKE3 of its content, keyed."""
         return self._blake3(data, key=self._chunk_key).digest()
 
@@ -89,7 +89,7 @@ class Codec:
         """A running, keyed BLAKE3."""
         return self._blake3(key=self._chunk_key)
 
-    def compress(self, data: bytes) -> bytes:
+    def compress(self, data: bytes | memoryview) -> bytes:
         try:
             compressor = self._local.compressor
         except AttributeError:

@@ -9,6 +9,7 @@ when. So it needs neither rewriting nor deleting, and whoever writes a number fi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -64,7 +65,7 @@ class Holder:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except OSError:
+        except (OSError, OverflowError):
             return False
         return False
 
@@ -126,16 +127,19 @@ def _prefix(scope: str) -> str:
 def _parse(name: str, scope: str, body: Any) -> State:
     try:
         holder = Holder(str(body["run"]), str(body["host"]), int(body["pid"]), str(body["place"]))
+        until = datetime.fromisoformat(body["until"])
+        if until.tzinfo is None:
+            raise DamagedObject(name, "its time has no zone")
         return State(
             number=int(name.rpartition("/")[2]),
             scope=scope,
             holder=holder,
             subject=str(body["subject"]),
             since=str(body["since"]),
-            until=datetime.fromisoformat(body["until"]),
+            until=until.astimezone(timezone.utc),
             released=bool(body["released"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DamagedObject(name, "it is no lease") from error
 
 
@@ -201,9 +205,19 @@ class Lease:
         except ObjectExists as error:
             self._taken = True
             raise self._held(read_state(self._repository, self._scope)) from error
+        except VmguardError:
+            self._take_back()
+            raise
         self._yield_to_others(seen, now)
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
+
+    def _take_back(self) -> None:
+        """Delete our word if it was written, although the storage said that it was not."""
+        with contextlib.suppress(VmguardError):
+            state = read_state(self._repository, self._scope)
+            if state and state.holder == self._holder:
+                self._repository.store.delete(f"{_prefix(self._scope)}{state.number:012d}")
 
     def _yield_to_others(self, seen: set[str], now: datetime) -> None:
         """Give way to anybody who took the lease at the same moment under another number.
@@ -219,18 +233,28 @@ class Lease:
             except ObjectNotFound:
                 continue
             if other.live(now):
-                self.release()
-                self._taken = True
+                self._withdraw(mine)
                 raise self._held(other)
+
+    def _withdraw(self, mine: str) -> None:
+        """Take back our word, and touch no other: lower numbers may be the other's."""
+        try:
+            self._repository.store.delete(mine)
+        except VmguardError:
+            self.release()
+        self._taken = True
 
     def check(self) -> None:
         """Raises LeaseLost when the lease is not ours any more."""
-        if self._taken or self._clock.monotonic() >= self._until:
+        if self._lost():
             raise LeaseLost(
                 f"The lease on {self._subject} was lost, so the work was stopped and nothing of it is"
                 " committed.",
                 hint="Run the task again; what was stored already is found.",
             )
+
+    def _lost(self) -> bool:
+        return self._taken or self._clock.monotonic() >= self._until
 
     def release(self) -> None:
         """Stop the heartbeat and let others in."""
@@ -238,17 +262,20 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        if self._taken or not self._number:
+        # What is over is not ours: its numbers may be another's by now, who began anew.
+        if self._lost():
             return
-        try:
-            mine = self._number
+        mine = self._number
+        with contextlib.suppress(VmguardError):
             self._write(released=True)
+        # No word at all frees it as well, where the last one could not be written.
+        with contextlib.suppress(VmguardError):
             self._clear(mine + 1)
-        except VmguardError:
-            return  # its time will end it
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat):
+            if self._lost():
+                return
             try:
                 self._write(released=False)
                 self._clear(self._number - 1)

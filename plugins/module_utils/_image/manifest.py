@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
     ObjectNotFound,
     VmguardError,
 )

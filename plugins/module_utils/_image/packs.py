@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import struct
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -30,6 +32,8 @@ MOST_PACK_SIZE = 64 << 20
 MOST_RECORD = 4 << 20
 PACK_ID_SIZE = 16
 UPLOADS_AT_ONCE = 3
+# What the last records may take beyond a pack's size, and its directory.
+_ROOM = 4 << 20
 _TRAILER = struct.Struct("<I4s")
 _MAGIC = b"VMG1"
 # Records of a pack: they bound its directory, where chunks are almost empty.
@@ -79,8 +83,12 @@ class PackWriter:
         self._size = size
         self._on_stored = on_stored
         self._lock = threading.Lock()
+        # Not the lock above: whoever has that one may be waiting for an upload to end.
+        self._counting = threading.Lock()
         self._pool = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="pack")
-        self._slots = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
+        # Memory for packs is used again and again: getting it anew costs more than filling it.
+        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        self._made = 0
         self._running: set[Future[None]] = set()
         self._failed: BaseException | None = None
         self.stored_bytes = 0
@@ -90,9 +98,17 @@ class PackWriter:
     def _begin(self) -> None:
         self._pack = os.urandom(PACK_ID_SIZE)
         self._box = self._repository.codec.box(names.pack(self._pack))
-        self._parts: list[bytes] = []
+        self._buffer: bytearray | None = None
         self._refs: list[Ref] = []
         self._length = 0
+
+    def _memory(self) -> bytearray:
+        """A buffer for the next pack; waits while all of them are on their way."""
+        if self._made <= UPLOADS_AT_ONCE and self._free.empty():
+            buffer = bytearray(self._size + _ROOM)
+            self._made += 1
+            return buffer
+        return self._free.get()
 
     def add(self, records: Iterable[tuple[bytes, bytes]]) -> list[Ref]:
         """Take records, as ``(name, compressed)``; where they will lie.
@@ -110,7 +126,9 @@ class PackWriter:
     def _append(self, name: bytes, packed: bytes) -> Ref:
         stored = self._box.lock(packed, name)
         ref = Ref(name, self._pack, self._length, len(stored))
-        self._parts.append(stored)
+        if self._buffer is None:
+            self._buffer = self._memory()
+        _put(self._buffer, self._length, stored)
         self._refs.append(ref)
         self._length += len(stored)
         return ref
@@ -137,48 +155,63 @@ class PackWriter:
             raise self._failed
 
     def _send(self) -> None:
-        """Hand the pack to an upload; waits while all of them are busy."""
-        parts, refs = self._parts, self._refs
-        place = seal_pack(self._repository, self._pack, parts, refs)
-        self.stored_bytes += sum(map(len, parts))
-        self.packs += 1
-        self._slots.acquire()
-        future = self._pool.submit(self._store, place, parts, refs)
+        """Hand the pack to an upload."""
+        if self._buffer is None:
+            return
+        future = self._pool.submit(self._store, self._pack, self._buffer, self._refs, self._length)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
         self._begin()
 
-    def _store(self, place: PackPlace, parts: list[bytes], refs: list[Ref]) -> None:
+    def _store(self, pack: bytes, buffer: bytearray, refs: list[Ref], length: int) -> None:
         try:
-            content = b"".join(parts)
-            parts.clear()
-            self._repository.store.put(names.pack(place.pack), content)
+            place, end = seal_pack(self._repository, pack, buffer, refs, length)
+            with memoryview(buffer) as whole, whole[:end] as content:
+                self._repository.store.put(names.pack(pack), content)
+            with self._counting:
+                self.stored_bytes += end
+                self.packs += 1
             if self._on_stored:
                 self._on_stored(place, refs)
         except BaseException as error:
             self._failed = error
             raise
         finally:
-            self._slots.release()
+            self._free.put(buffer)
+
+
+def _put(buffer: bytearray, at: int, data: bytes | memoryview) -> None:
+    """Write into a buffer, which grows where it has to."""
+    end = at + len(data)
+    if end > len(buffer):
+        buffer.extend(bytes(end - len(buffer)))
+    buffer[at:end] = data
 
 
 def seal_pack(
-    repository: Repository, pack: bytes, parts: list[bytes], refs: list[Ref]
-) -> PackPlace:
-    """Add the directory and the trailer to a pack's records."""
+    repository: Repository, pack: bytes, buffer: bytearray, refs: list[Ref], length: int
+) -> tuple[PackPlace, int]:
+    """Add the directory and the trailer to a pack's records.
+
+    Args:
+        length: bytes of the records at the beginning of the buffer.
+
+    Returns:
+        Where the directory lies, and the bytes of the whole pack.
+    """
     codec = repository.codec
-    place = _directory_name(names.pack(pack))
     digest = codec.digest()
-    for part in parts:
-        digest.update(part)
+    with memoryview(buffer) as whole, whole[:length] as records:
+        digest.update(records)
     body = {
         "digest": digest.hexdigest(),
         "records": [[ref.name.hex(), ref.offset, ref.length] for ref in refs],
     }
-    offset = sum(map(len, parts))
-    directory = codec.seal(place, json.dumps(body, separators=(",", ":")).encode())
-    parts += [directory, _TRAILER.pack(len(directory), _MAGIC)]
-    return PackPlace(pack, offset, len(directory))
+    text = json.dumps(body, separators=(",", ":")).encode()
+    directory = codec.seal(_directory_name(names.pack(pack)), text)
+    end = directory + _TRAILER.pack(len(directory), _MAGIC)
+    _put(buffer, length, end)
+    return PackPlace(pack, length, len(directory)), length + len(end)
 
 
 def _directory_name(pack_name: str) -> str:
@@ -190,6 +223,39 @@ class Directory(NamedTuple):
 
     records: dict[bytes, Ref]
     digest: str
+
+
+class DirectoryCache:
+    """The directories that were used last. Thread-safe.
+
+    Args:
+        most_records: bounds what is kept, whatever the packs are like.
+    """
+
+    def __init__(self, most_records: int) -> None:
+        self._most = most_records
+        self._held = 0
+        self._lock = threading.Lock()
+        self._directories: OrderedDict[bytes, Directory | None] = OrderedDict()
+
+    def get(self, pack: bytes) -> tuple[bool, Directory | None]:
+        """Whether it is known, and what: None for a pack that is gone or damaged."""
+        with self._lock:
+            if pack not in self._directories:
+                return False, None
+            self._directories.move_to_end(pack)
+            return True, self._directories[pack]
+
+    def put(self, pack: bytes, directory: Directory | None) -> None:
+        with self._lock:
+            self._held += self._cost(directory) - self._cost(self._directories.pop(pack, None))
+            self._directories[pack] = directory
+            while self._held > self._most and len(self._directories) > 1:
+                self._held -= self._cost(self._directories.popitem(last=False)[1])
+
+    @staticmethod
+    def _cost(directory: Directory | None) -> int:
+        return len(directory.records) if directory else 0
 
 
 def find_directory(repository: Repository, pack: bytes, size: int) -> PackPlace:

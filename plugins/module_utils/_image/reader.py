@@ -32,6 +32,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.work import (
 
 # Bytes that one worker reads before it hashes, looks up, compresses and hands on.
 BATCH = 2 << 20
+_GLANCE = 64
 
 
 class Source(Protocol):
@@ -193,17 +194,17 @@ class DiskReader:
         """Read a few runs of chunks, and store those that are new."""
         held = base.result() if base else {}
         result: dict[int, Ref | None] = {}
-        fresh: dict[bytes, bytes] = {}
+        fresh: dict[bytes, memoryview] = {}
         where: dict[int, bytes] = {}
         for run in runs:
             start, end = run.first * self._size, min(run.last * self._size, disk_size)
             self._throttle.take(end - start)
-            data = source.read(start, end)
+            data = memoryview(source.read(start, end))
             stats.add(read=end - start, chunks=run.last - run.first)
             for chunk in range(run.first, run.last):
                 at = (chunk - run.first) * self._size
                 content = data[at : at + self._size]
-                if content == self._zeros[: len(content)]:
+                if self._is_zero(content):
                     result[chunk] = None
                     continue
                 name = self._repository.codec.name(content)
@@ -217,7 +218,13 @@ class DiskReader:
         result.update({chunk: places[name] for chunk, name in where.items()})
         return result
 
-    def _store(self, chunks: dict[bytes, bytes], stats: Stats) -> dict[bytes, Ref]:
+    def _is_zero(self, content: memoryview) -> bool:
+        # Comparing views is slow, and copying every chunk is too: the first bytes mostly tell.
+        if content[:_GLANCE] != self._zeros[: len(content[:_GLANCE])]:
+            return False
+        return bytes(content) == self._zeros[: len(content)]
+
+    def _store(self, chunks: dict[bytes, memoryview], stats: Stats) -> dict[bytes, Ref]:
         if not chunks:
             return {}
         places = self._index.find(chunks)
@@ -228,11 +235,10 @@ class DiskReader:
             if name not in places
         ]
         if records:
-            refs = self._packs.add(records)
+            known, refs = self._index.add(self._packs, records)
             stats.add(
-                new=sum(len(chunks[name]) for name, _packed in records),
+                new=sum(len(chunks[ref.name]) for ref in refs),
                 stored=sum(ref.length for ref in refs),
             )
-            self._index.note(refs)
-            places.update({ref.name: ref for ref in refs})
+            places.update({ref.name: ref for ref in (*known, *refs)})
         return places

@@ -46,7 +46,7 @@ def disk_shape(**known: Any) -> dict[str, Any]:
         known: values by their keys, ``bytes`` by those of BYTES, and the disk's ``facts``.
     """
     stats, told = known.pop("bytes", {}), known.pop("facts", {})
-    empty = {**dict.fromkeys(_LISTS, []), **dict.fromkeys(_DICTS, {})}
+    empty: dict[str, Any] = {key: [] for key in _LISTS} | {key: {} for key in _DICTS}
     return {
         **known,
         **{key: told.get(key, empty.get(key)) for key in _FACTS},

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +23,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image import (
     names,
     segments,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import parse_json
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
     DamagedObject,
     RepositoryError,
@@ -37,6 +36,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import 
     MOST_PACK_SIZE,
     MOST_RECORD,
     Directory,
+    DirectoryCache,
     Ref,
     fetch,
     find_directory,
@@ -54,7 +54,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
 )
 
 _READERS = 4
-_DIRECTORIES = 1024
+_RECORDS_HELD = 1 << 17
 _LIMIT = 16 << 20
 
 
@@ -94,7 +94,7 @@ class Verifier:
         self._sizes: dict[bytes, int] = {}
         self._bad: dict[bytes, set[bytes] | None] = {}
         self._proved: set[bytes] = set()
-        self._directories: OrderedDict[bytes, Directory | None] = OrderedDict()
+        self._directories = DirectoryCache(_RECORDS_HELD)
         self._pages: dict[bytes, str | None] = {}
         self.report = Report()
 
@@ -123,8 +123,10 @@ class Verifier:
         store = self._repository.store
         for found in store.list(names.KEYS):
             try:
-                keys.parse(found.name, json.loads(store.get(found.name, _LIMIT)))
-            except (ValueError, ObjectTooLarge):
+                keys.parse(found.name, parse_json(found.name, store.get(found.name, _LIMIT)))
+            except ObjectNotFound:
+                continue  # the passphrase was changed meanwhile
+            except ObjectTooLarge:
                 self.report.objects[found.name] = "it is not a key"
             except DamagedObject as error:
                 self._damaged(error)
@@ -190,10 +192,9 @@ class Verifier:
 
     def _directory(self, pack: bytes) -> Directory | None:
         """A pack's directory, None where it is damaged."""
-        if pack in self._directories:
-            self._directories.move_to_end(pack)
-            return self._directories[pack]
-        directory = None
+        known, directory = self._directories.get(pack)
+        if known:
+            return directory
         try:
             place = find_directory(self._repository, pack, self._sizes[pack])
             directory = read_directory(self._repository, place)
@@ -201,9 +202,7 @@ class Verifier:
             self._damaged(error)
         except ObjectNotFound:
             self.report.objects.setdefault(names.pack(pack), "it is missing")
-        self._directories[pack] = directory
-        while len(self._directories) > _DIRECTORIES:
-            self._directories.popitem(last=False)
+        self._directories.put(pack, directory)
         return directory
 
     # -- backups
@@ -235,17 +234,17 @@ class Verifier:
     def _disk(self, disk: DiskImage) -> str | None:
         """The first problem of a disk, None when it can be restored as far as was looked."""
         count = chunk_count(disk.size, self._repository.chunk_size)
+        first: str | None = None
         try:
             for number, ref, entries in self._leaves(disk):
                 problem = self._page(ref, entries)
+                first = first or problem
                 if entries and number * FANOUT + max(entries) >= count:
-                    problem = problem or "its index points behind its end"
-                if problem:
-                    return problem
+                    first = first or "its index points behind its end"
         except DamagedObject as error:
             self._damaged(error)
-            return error.message
-        return None
+            return first or error.message
+        return first
 
     def _leaves(self, disk: DiskImage) -> Iterator[tuple[int, Ref, Entries]]:
         tree = Tree(self._repository, disk.roots)
@@ -262,7 +261,8 @@ class Verifier:
     def _page(self, ref: Ref, entries: Entries) -> str | None:
         """The first problem of what an index page refers to; each page is looked at once."""
         if ref.name not in self._pages:
-            problems = (self._ref(one, self._repository.chunk_size) for one in entries.values())
+            # All are looked at: each may be damaged in an object of its own.
+            problems = [self._ref(one, self._repository.chunk_size) for one in entries.values()]
             self._pages[ref.name] = next((one for one in problems if one), None)
             self.report.chunks += len(entries)
         return self._pages[ref.name]

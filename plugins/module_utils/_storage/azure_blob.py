@@ -138,7 +138,7 @@ class AzureBlobStore(Store):
             if blob_errors.code_of(error) != "ContainerAlreadyExists":
                 raise self._failed(error, "create") from error
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes | memoryview) -> None:
         from azure.core.exceptions import AzureError
 
         check_new_object(name, data)

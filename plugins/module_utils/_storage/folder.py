@@ -82,7 +82,7 @@ class FolderStore(Store):
         except OSError as error:
             raise files.translate(error, "create", self._root) from error
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes | memoryview) -> None:
         check_new_object(name, data)
         *folders, leaf = name.split("/")
         try:
@@ -102,7 +102,7 @@ class FolderStore(Store):
             return False
         return True
 
-    def _create(self, target: int, leaf: str, data: bytes) -> bool:
+    def _create(self, target: int, leaf: str, data: bytes | memoryview) -> bool:
         """Write the file; False when another writer was quicker."""
         temporary = secrets.token_hex(16)
         with files.opened_folder(self._root, [TEMPORARY], create=True) as folder:

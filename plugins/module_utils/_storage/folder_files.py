@@ -148,7 +148,7 @@ def read_exactly(file: int, offset: int, length: int) -> bytes | None:
     return None if missing else b"".join(pieces)
 
 
-def write_new(folder: int, name: str, data: bytes) -> None:
+def write_new(folder: int, name: str, data: bytes | memoryview) -> None:
     """A new file with this content, which is on the disk when this returns."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.open(name, flags, FILE_MODE, dir_fd=folder)

@@ -88,7 +88,7 @@ def check_range(name: str, offset: int, length: int) -> None:
         )
 
 
-def check_new_object(name: str, data: bytes) -> None:
+def check_new_object(name: str, data: bytes | memoryview) -> None:
     """Refuse a name that cannot be, or more bytes than one object has.
 
     Raises:
@@ -123,7 +123,7 @@ class Store(abc.ABC):
         """Make the place if it is missing."""
 
     @abc.abstractmethod
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes | memoryview) -> None:
         """Create an object, atomically and durably; of several writers exactly one does.
 
         That it is there with the very same content is a success: the answer to an earlier try may
@@ -189,7 +189,7 @@ class Store(abc.ABC):
         self.close()
 
 
-def confirm_same(store: Store, name: str, data: bytes) -> None:
+def confirm_same(store: Store, name: str, data: bytes | memoryview) -> None:
     """After a put that found its name taken: was it our own, whose answer was lost?
 
     Raises:

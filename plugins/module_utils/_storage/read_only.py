@@ -32,7 +32,7 @@ class ReadOnlyStore(Store):
     def prepare(self) -> None:
         raise self._refused("creating")
 
-    def put(self, name: str, data: bytes) -> None:  # noqa: ARG002 - the interface's
+    def put(self, name: str, data: bytes | memoryview) -> None:  # noqa: ARG002 - the interface's
         check_object_name(name)
         raise self._refused(f"writing object {name} to")
 
