@@ -156,11 +156,13 @@ class Backup:
 
     def _locked(self, machine: Machine, key: str) -> Outcome:
         now = self._clock.now()
-        run = names.new_backup_id(now, os.urandom(4))
+        entropy = os.urandom(2)
+        run = names.new_backup_id(now, entropy)
         subject = f"the backup of {machine.name}"
         with Lease(self._repository, key, subject, run, self._clock) as lease:
             # What was planned may be old: another run may have committed or been killed since.
             history = History(self._repository, key)
+            run = names.new_backup_id(now, entropy, after=max(history.ids, default=""))
             self._warnings += history.warnings
             self._warnings += housekeeping.clear_after_killed(
                 self._arm, self._repository, key, history.ids

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import BackupNotFound
 
@@ -38,9 +38,26 @@ def pack_id(name: str) -> bytes | None:
     return bytes.fromhex(text)
 
 
-def new_backup_id(now: datetime, entropy: bytes) -> str:
-    """Ids sort by time: ``20260901t010000z-1f0c93ab``."""
-    return f"{now.astimezone(timezone.utc):%Y%m%dt%H%M%Sz}-{entropy[:4].hex()}"
+def new_backup_id(now: datetime, entropy: bytes, after: str = "") -> str:
+    """Ids sort by time: ``20260901t010000z-1f0c93ab``.
+
+    Behind the seconds are the microseconds, in five hex digits, and three random ones.
+
+    Args:
+        after: the newest id of the machine; the new one sorts behind it, whatever the clock says.
+    """
+    now = now.astimezone(timezone.utc)
+    if after and (newest := _moment(after)) >= now:
+        now = newest + timedelta(microseconds=1)
+    tail = now.microsecond << 12 | int.from_bytes(entropy[:2], "big") & 0xFFF
+    return f"{now:%Y%m%dt%H%M%Sz}-{tail:08x}"
+
+
+def _moment(backup_id: str) -> datetime:
+    """When a backup began, as its id says."""
+    seconds, _dash, tail = backup_id.partition("-")
+    moment = datetime.strptime(seconds, "%Y%m%dt%H%M%Sz").replace(tzinfo=timezone.utc)
+    return moment + timedelta(microseconds=int(tail, 16) >> 12)
 
 
 def check_backup_id(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,13 @@ def test_a_check_run_writes_nothing(place: Place) -> None:
     assert [decision.level for decision in outcome.planned.values()] == ["full", "full"]
     assert len(place.bench.control.writes()) == writes
     assert [one.name for one in place.open().store.list()] == objects
+
+
+def test_ids_sort_by_time_whatever_the_clock_says(place: Place) -> None:
+    now = place.bench.clock.now()
+    ids = [names.new_backup_id(now, bytes([255, 255]))]
+    for entropy in (b"\0\0", b"\xff\xff", b"\1\1"):
+        ids.append(names.new_backup_id(now - timedelta(hours=1), entropy, after=ids[-1]))
+    later = names.new_backup_id(now + timedelta(microseconds=900_000), b"\0\0")
+    assert sorted([*ids, later]) == [*ids, later]
+    assert all(names.check_backup_id(one) == one for one in ids)
