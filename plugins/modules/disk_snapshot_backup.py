@@ -229,22 +229,6 @@ source:
   description: What the disks were read from.
   returned: success
   type: dict
-  contains:
-    kind:
-      description: V(snapshot) or V(restore_point).
-      type: str
-    restore_point:
-      description: Id of the restore point, V(null) for snapshots.
-      type: str
-    consistency:
-      description: What was achieved; V(ApplicationConsistent), V(FileSystemConsistent) or V(CrashConsistent).
-      type: str
-    requested_consistency:
-      description: What was asked for, V(null) if nothing was.
-      type: str
-    same_moment:
-      description: Whether all disks are of one moment, and not of moments a few seconds apart.
-      type: bool
   sample:
     kind: snapshot
     restore_point: null
@@ -301,28 +285,6 @@ disks:
     bytes:
       description: How much of it was read and stored.
       type: dict
-      contains:
-        allocated:
-          description: Bytes of the disk that were ever written, as far as Azure tells.
-          type: int
-        changed:
-          description: Bytes that Azure calls changed.
-          type: int
-        cleared:
-          description: Bytes that Azure calls cleared.
-          type: int
-        read:
-          description: Bytes that were read.
-          type: int
-        audited:
-          description: Bytes that were read to prove that what Azure calls unchanged is unchanged.
-          type: int
-        new:
-          description: Bytes that were not in the repository yet.
-          type: int
-        stored:
-          description: Bytes that these have there, compressed.
-          type: int
   sample:
     - name: web01-os
       role: os

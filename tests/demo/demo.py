@@ -1,4 +1,4 @@
-"""Protects two virtual machines, loses data, and brings it back: all on this machine.
+"""Protects virtual machines, loses data and one of them, and brings all back: all on this machine.
 
 Real playbooks of the collection talk HTTPS to a local Azure. What comes back is checked with
 e2fsck and by the digest of every file. Nothing is left behind, however it ends.
@@ -9,56 +9,30 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from account import MIB, Account, DemoError, Player, plural
+from image_backup import ImageBackup
+
 from local_azure.launcher import LocalAzure
 from support.images import ImageDamaged
 from support.machines import Machine, Machines
-from support.playbook import PlaybookRun, run_playbook
 from support.rehearsal import GROUP, MACHINES
-from tools import tree
 
 INVENTORY = Path(__file__).with_name("inventory.yml")
-MIB = 1 << 20
-
-
-class DemoError(Exception):
-    """Something is not as it should be; the message is for whoever runs the demo."""
-
-
-def plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-@dataclass
-class Account:
-    """What is told, with the seconds since the beginning."""
-
-    began: float = field(default_factory=time.monotonic)
-
-    def step(self, text: str) -> None:
-        print(f"\n{self.seconds():6.1f} s  {text}", flush=True)
-
-    def detail(self, who: str, text: str) -> None:
-        print(f"{'':10}{who:13} {text}", flush=True)
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
 
 
 class Demo:
-    """The steps, in their order."""
+    """Restore points: the steps, in their order."""
 
     def __init__(self, local: LocalAzure, directory: Path, account: Account) -> None:
         self.local = local
         self.account = account
         self.machines = Machines(local.control, directory)
+        self.player = Player(local, account, INVENTORY, set(MACHINES))
         self.known: dict[str, Machine] = {}
 
     def run(self) -> None:
@@ -67,7 +41,6 @@ class Demo:
         self.lose_data()
         restored = self.restore()
         self.check(restored)
-        self.check_audit()
 
     def make_machines(self) -> None:
         self.account.step(f"Two virtual machines in a local Azure at {self.local.url}")
@@ -81,19 +54,9 @@ class Demo:
                 f" {machine.file_count} files, {held // MIB} MiB",
             )
 
-    def play(self, name: str, module: str) -> Mapping[str, dict[str, Any]]:
-        """Run one of the collection's playbooks on both machines; the module's result by host."""
-        playbook = tree.fqcn(name)
-        inventory = INVENTORY.relative_to(tree.ROOT)
-        self.account.step(f"ansible-playbook {playbook} --inventory {inventory}")
-        run = run_playbook(playbook, self.local, "--inventory", str(INVENTORY))
-        results = run.results(module)
-        if run.rc or run.failed or results.keys() != self.known.keys():
-            raise DemoError(f"{playbook} failed:\n{run.stdout}")
-        return _changed(run, results)
-
     def protect(self) -> None:
-        for name, result in sorted(self.play("snapshot", "restore_point").items()):
+        [found] = self.player.play("snapshot", "restore_point")
+        for name, result in sorted(found.items()):
             point = result["restore_point"]
             disks = len(point["included_disks"])
             if not point["ready_to_use"] or disks != len(self.known[name].disks):
@@ -128,8 +91,9 @@ class Demo:
 
     def restore(self) -> dict[str, dict[str, Any]]:
         """Bring both back; the machine that each one's disks are on now."""
+        [found] = self.player.play("restore", "vm_restore")
         restored = {}
-        for name, result in sorted(self.play("restore", "vm_restore").items()):
+        for name, result in sorted(found.items()):
             restored[name] = result["vm"]
             how = {"in_place": "rolled back in place", "new_vm": "came back as a new machine,"}
             target = result["target"]
@@ -152,23 +116,18 @@ class Demo:
                 f" {equal} of {machine.file_count} files equal, none added",
             )
 
-    def check_audit(self) -> None:
-        audit = self.local.control.audit()
-        if audit["crashes"] or audit["active_sas"] or audit["operations_in_progress"]:
-            raise DemoError(f"Local Azure was left in disorder: {audit}")
-        requests = [entry for entry in audit["requests"] if entry["area"] != "identity"]
-        writes = sum(entry["write"] for entry in requests)
-        self.account.step(
-            f"Done. Azure had {len(requests)} requests, {writes} of them writes;"
-            f" {len(audit['active_sas'])} SAS active."
-        )
 
-
-def _changed(run: PlaybookRun, results: dict[str, dict[str, Any]]) -> Mapping[str, dict[str, Any]]:
-    idle = [host for host in results if not run.stats[host]["changed"]]
-    if idle:
-        raise DemoError(f"Nothing was done on {', '.join(idle)}:\n{run.stdout}")
-    return results
+def check_audit(local: LocalAzure, account: Account) -> None:
+    """Be sure that nothing crashed and nothing is left open, and tell what Azure had to do."""
+    audit = local.control.audit()
+    if audit["crashes"] or audit["active_sas"] or audit["operations_in_progress"]:
+        raise DemoError(f"Local Azure was left in disorder: {audit}")
+    requests = [entry for entry in audit["requests"] if entry["area"] != "identity"]
+    writes = sum(entry["write"] for entry in requests)
+    account.step(
+        f"Done. Azure had {len(requests)} requests, {writes} of them writes;"
+        f" {len(audit['active_sas'])} SAS active."
+    )
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
@@ -179,13 +138,15 @@ def main() -> int:
     """Run the demo; 0 when everything came back."""
     signal.signal(signal.SIGTERM, _terminate)
     account = Account()
-    print("vmguard.azure: protect two virtual machines, lose data, bring it back.")
+    print("vmguard.azure: protect virtual machines, lose data, bring it back.")
     try:
         with (
             tempfile.TemporaryDirectory(prefix="vmguard-demo-") as name,
-            LocalAzure() as local,
+            LocalAzure(storage=True) as local,
         ):
             Demo(local, Path(name), account).run()
+            ImageBackup(local, Path(name), account).run()
+            check_audit(local, account)
     except (DemoError, ImageDamaged, FileNotFoundError) as error:
         print(f"\nThe demo failed after {account.seconds():.1f} s. {error}", file=sys.stderr)
         return 1

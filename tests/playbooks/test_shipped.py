@@ -16,6 +16,12 @@ from tools import tree
 NEW_VM = {"restore_target": "new_vm"}
 IN_PLACE = {"restore_target": "in_place", "restore_allow_stop": True}
 DISKS = {"restore_target": "disks"}
+REPOSITORY = {
+    "type": "folder",
+    "path": "{{ folder }}/repository",
+    "passphrase": "made up for a test",
+}
+IMAGE_BACKUP = {"image_backup_repository": REPOSITORY}
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,12 @@ class Case:
 CASES = {
     "snapshot": Case("snapshot", protected=False),
     "snapshot-by-name": Case("snapshot", {"snapshot_name": "before-upgrade"}, protected=False),
+    "image-backup": Case(
+        "image_backup", {**IMAGE_BACKUP, "image_backup_verify": True}, protected=False
+    ),
+    "image-backup-of-points": Case(
+        "image_backup", {**IMAGE_BACKUP, "image_backup_source": "restore_point"}, protected=False
+    ),
     "restore-new-vm": Case("restore", NEW_VM),
     "restore-in-place": Case("restore", IN_PLACE),
     "restore-disks": Case("restore", DISKS),
@@ -122,6 +134,22 @@ def test_one_machine_fails_and_the_others_are_protected(
     points = run.results("restore_point")
     assert points[stage.vm.name]["restore_point"]["ready_to_use"]
     assert points[stage.other_vm.name]["restore_point"]["ready_to_use"]
+
+
+def test_one_machine_fails_and_the_others_are_backed_up(
+    stage: Stage, inventory: Callable[..., tuple[str, str]]
+) -> None:
+    machines = inventory("vm-gone")
+    run = stage.run(tree.fqcn("image_backup"), *machines, **IMAGE_BACKUP, image_backup_verify=True)
+
+    assert run.rc == 2, run.stdout
+    assert [task.host for task in run.failed] == ["vm-gone"]
+    backups = run.results("disk_snapshot_backup")
+    for machine in (stage.vm, stage.other_vm):
+        assert backups[machine.name]["ready_to_use"]
+        assert run.results("backup_verify")[machine.name]["sound"]
+    assert len({backups[one.name]["repository_id"] for one in (stage.vm, stage.other_vm)}) == 1
+    stage.assert_sound()
 
 
 def test_how_to_log_in_to_the_guests_does_not_matter(

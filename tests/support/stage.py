@@ -71,17 +71,21 @@ def build_stage(local: LocalAzure, images: Path, word: str) -> Stage:
     vm = machines.create(group, "vm-app", tags={"tier": "app"})
     other_vm = machines.create(group, "vm-db", data_disks=1, seed=2, tags={"tier": "db"})
     windows_vm = machines.create(group, "vm-win", data_disks=0, seed=2, os_type="Windows")
+    folder = local.directory / "work"
+    folder.mkdir()
     variables = {
         "arm_token": arm.token,
         "arm_url": local.url,
         "ca_file": str(local.ca_file),
         "control_url": f"{local.url}/_local",
+        "folder": str(folder),
         "location": location,
         "other_location": OTHER_LOCATION,
         "other_resource_group": other_group,
         "other_vm_id": other_vm.id,
         "other_vm_name": other_vm.name,
         "resource_group": group,
+        "storage": local.storage.connection_string if local.storage else "",
         "subnet_id": arm.make_subnet(group, "net", location),
         "subscription_id": local.config.subscription,
         "vm_id": vm.id,

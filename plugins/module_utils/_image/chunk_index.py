@@ -34,7 +34,7 @@ MOST_ENTRIES = 12_000_000
 # Entries of this run that are kept whole before they become a segment.
 RECENT = 1 << 16
 # Records of directories that are kept: about 300 bytes each.
-MOST_RECORDS_HELD = 1 << 17
+MOST_RECORDS_HELD = 1 << 16
 _MERGE_COUNT = 24
 _MERGE_ENTRIES = 500_000
 

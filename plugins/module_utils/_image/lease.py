@@ -266,8 +266,12 @@ class Lease:
         if self._lost():
             return
         mine = self._number
-        with contextlib.suppress(VmguardError):
+        try:
             self._write(released=True)
+        except ObjectExists:
+            return  # somebody took it over, and has the next word
+        except VmguardError:
+            pass
         # No word at all frees it as well, where the last one could not be written.
         with contextlib.suppress(VmguardError):
             self._clear(mine + 1)

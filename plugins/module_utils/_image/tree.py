@@ -11,7 +11,7 @@ is not in a page is zeros.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
@@ -150,6 +150,8 @@ class TreeWriter:
         self._roots: Entries = dict(base.roots) if base else {}
         self._number: int | None = None
         self._node: Entries = {}
+        # The pages of the node in work, in the base and since: what is there is not stored again.
+        self._pages: dict[bytes, Ref] = {}
 
     def put(self, number: int, entries: Entries) -> None:
         """The content of a leaf; those that are not put stay as they are in the base."""
@@ -158,13 +160,15 @@ class TreeWriter:
             self._close_node()
             self._number = root
             self._node = dict(self._base.node(root)) if self._base else {}
+            known = [*self._node.values(), *([self._roots[root]] if root in self._roots else [])]
+            self._pages = {ref.name: ref for ref in known}
         if entries:
             self._node[position] = self._store(entries)
         else:
             self._node.pop(position, None)
 
     def finish(self, leaf_count: int) -> Entries:
-        """The roots. Leaves from ``leaf_count`` on are dropped (the disk became smaller)."""
+        """The roots; those of which all leaves are behind ``leaf_count`` are dropped."""
         self._close_node()
         return {root: ref for root, ref in self._roots.items() if root * FANOUT < leaf_count}
 
@@ -180,17 +184,6 @@ class TreeWriter:
         plain = json.dumps(encode(entries), separators=(",", ":")).encode()
         codec = self._repository.codec
         name = codec.name(plain)
-        if known := self._unchanged(name):
-            return known
-        return self._packs.add([(name, codec.compress(plain))])[0]
-
-    def _unchanged(self, name: bytes) -> Ref | None:
-        """The base's own page, where the new one is the same."""
-        if self._base is None or self._number is None:
-            return None
-        root = self._base.roots.get(self._number)
-        candidates: Iterable[Ref] = [
-            *([root] if root else []),
-            *self._base.node(self._number).values(),
-        ]
-        return next((ref for ref in candidates if ref.name == name), None)
+        if name not in self._pages:
+            self._pages[name] = self._packs.add([(name, codec.compress(plain))])[0]
+        return self._pages[name]

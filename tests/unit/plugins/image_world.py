@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +31,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import
     Stats,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter
+from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter, Sink
 from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
 from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import Tree
 from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Report, Verifier
@@ -42,6 +44,8 @@ MIB = 1 << 20
 NOW = datetime(2026, 9, 1, 1, tzinfo=timezone.utc)
 VM_ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/web"
 PASSPHRASE = "correct horse battery staple"
+
+_runs = itertools.count(1)
 
 
 class MovedClock:
@@ -146,7 +150,6 @@ class World:
         self.check: Callable[[], None] = lambda: None
         self.index: ChunkIndex | None = None
         self.stats = Stats()
-        self.count = 0
 
     def read(
         self,
@@ -154,13 +157,11 @@ class World:
         size: int,
         changes: Iterable[Changed] | None = None,
         base: DiskImage | None = None,
-        run: str | None = None,
     ) -> DiskImage:
         """Read a disk as a run of its own does; nothing is committed yet."""
-        self.count += 1
         repository = self.repository
         self.stats = Stats()
-        index = self.index = ChunkIndex(repository, run or f"run-{self.count:04d}")
+        index = self.index = ChunkIndex(repository, f"run-{os.getpid()}-{next(_runs):08d}")
         packs = PackWriter(repository, size=self.pack_size, on_stored=index.stored)
         try:
             with ThreadPoolExecutor(self.workers) as pool:
@@ -187,18 +188,21 @@ class World:
         """A committed backup of a disk with this content."""
         earlier = base.disks[0] if base else None
         image = self.read(Bytes(content), len(content), changes, earlier)
-        backup = make_manifest(self.count, [image])
+        backup = make_manifest(next(_runs), [image])
         manifest.write(self.repository, backup)
         return backup
 
 
-def restore(repository: Repository, image: DiskImage, workers: int = 2) -> bytes:
-    """The content of a disk."""
-    sink = Bytes(bytes(image.size))
+def restore(
+    repository: Repository, image: DiskImage, workers: int = 2, sink: Sink | None = None
+) -> bytes:
+    """The content of a disk, unless it goes to another sink."""
+    memory = Bytes(b"" if sink else bytes(image.size))
     with ThreadPoolExecutor(workers) as pool:
         throttle = Throttle(None, MovedClock())
-        DiskWriter(repository, pool, workers=workers, throttle=throttle).write(image, sink, Stats())
-    return bytes(sink.content)
+        writer = DiskWriter(repository, pool, workers=workers, throttle=throttle)
+        writer.write(image, sink or memory, Stats())
+    return bytes(memory.content)
 
 
 def verify(repository: Repository, percent: float = 100, seed: int = 1) -> Report:

@@ -182,7 +182,7 @@ HOSTILE: dict[str, Edit] = {
 
 
 def test_the_manifest_that_the_hostile_ones_are_made_of_is_sound(repository: Repository) -> None:
-    name = stored(repository, lambda body: None)
+    name = stored(repository, top())
     assert len(manifest.read(repository, name).disks) == 2
 
 
