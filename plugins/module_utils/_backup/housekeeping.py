@@ -17,6 +17,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._backup.capture impo
     REPOSITORY_TAG,
     disk_restore_points,
     remove_all,
+    snapshot_tags,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.history import History
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import revoke
@@ -25,8 +26,15 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_poi
     get_point,
     list_points,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import list_snapshots
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import NotFound, VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import (
+    find_snapshot,
+    list_snapshots,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    InputError,
+    NotFound,
+    VmguardError,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 
@@ -50,13 +58,31 @@ def clear_after_killed(
         for _name, body in entries:
             resources = [str(one) for one in body.get("resources") or []]
             if body.get("kind") == "made" and run not in committed:
-                failed += remove_all(arm, resources)
+                failed += remove_all(
+                    arm, [one for one in resources if _made_by(arm, repository, key, run, one)]
+                )
             else:
                 failed += revoke_all(arm, resources)
         if not failed:
             ledger.Ledger(repository, key, run, [name for name, _body in entries if name]).close()
         problems += failed
     return problems
+
+
+def _made_by(arm: ArmClient, repository: Repository, key: str, run: str, resource: str) -> bool:
+    """Whether Azure confirms that a run made what its ledger says.
+
+    Whoever can write to a repository in the clear can forge a ledger, and must not have anything
+    else deleted by it.
+    """
+    try:
+        parsed = ResourceId.parse(resource)
+        if parsed.type.lower() != "snapshots":
+            return parsed.child_names == (f"{POINT_PREFIX}{run}",)
+        found = find_snapshot(arm, resource)
+    except InputError:
+        return False
+    return found is not None and (found.get("tags") or {}) == snapshot_tags(repository.id, key, run)
 
 
 def revoke_all(arm: ArmClient, resources: Iterable[str]) -> list[str]:
