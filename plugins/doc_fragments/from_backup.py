@@ -13,7 +13,8 @@ options:
     description:
       - What to restore from.
       - V(restore_point) is a restore point in Azure.
-      - V(backup) is an image backup in O(repository). The source machine, its subscription and its snapshots need not
+      - V(backup) is an image backup in O(repository). The source machine, its subscription and
+        its snapshots need not
         exist any more.
     type: str
     choices: [restore_point, backup]
@@ -32,23 +33,28 @@ options:
   format:
     description:
       - The format of the image files.
-      - V(vhd) is the fixed format that Azure takes for an upload. V(qcow2) needs C(qemu-img) where the task runs, and
+      - V(vhd) is the fixed format that Azure takes for an upload. V(qcow2) needs C(qemu-img)
+        where the task runs, and
         for a time as much space again.
     type: str
     choices: [raw, vhd, qcow2]
     default: raw
   location:
     description:
-      - The region to restore an image backup in, when it is another than that of the source. Then O(subnet_id) or
+      - The region to restore an image backup in, when it is another than that of the source. Then
+        O(subnet_id) or
         O(network_interfaces) say where in that region.
     type: str
   disk_sizes:
     description:
-      - Larger sizes for the new disks or files, in GiB, by the name, LUN or id of the source disk, or V(os).
+      - Larger sizes for the new disks or files, in GiB, by the name, LUN or id of the source
+        disk, or V(os).
       - File systems are not grown.
     type: dict
   bandwidth_limit:
-    description: How many MiB of disk content to write in a second at most, from an image backup. By default there is no limit.
+    description:
+      - How many MiB of disk content to write in a second at most, from an image backup. By
+        default there is no limit.
     type: float
   parallel_transfers:
     description: How many transfers run at once, from an image backup.
