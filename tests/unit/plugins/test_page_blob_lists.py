@@ -106,12 +106,17 @@ class Scripted(HttpTransport):
         self.urls.append(request.url)
         return ScriptedAnswer(self._bodies.pop(0))
 
-    def open(self) -> None: ...
-    def close(self) -> None: ...
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_error: object) -> None: ...
+    def __exit__(self, *_error: object) -> None:
+        pass
 
 
 class ScriptedAnswer:
