@@ -63,10 +63,10 @@ def _group(operation: str, bars: list[tuple[str, str, Row]], y: int) -> list[str
         middle, text = top + _BAR / 2, top + _BAR - 5
         width = row.wall.median * scale
         low, high = _LEFT + row.wall.least * scale, _LEFT + row.wall.most * scale
-        bar = f'x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR}"'
+        place = f'x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR}"'
         parts += [
             f'<text x="{_LEFT - 8}" y="{text}" text-anchor="end">{escape(label)}</text>',
-            f'<rect {bar} fill="{_COLOURS[kind]}"/>',
+            f'<rect {place} fill="{_COLOURS[kind]}"/>',
             f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" stroke="#1b1f23"/>',
             f'<text x="{high + 6:.1f}" y="{text}">{row.wall.median:.2f}</text>',
         ]

@@ -53,6 +53,11 @@ def parse_json(place: str, text: bytes) -> Any:
         raise DamagedObject(place, "it is not JSON") from error
 
 
+def is_whole(value: Any) -> bool:
+    """Whether a value from JSON is a whole number; ``true`` is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 class Codec:
     """Names, stores and opens the bytes of one repository. Thread-safe.
 

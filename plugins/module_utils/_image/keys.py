@@ -18,6 +18,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     InputError,
     missing_library,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import is_whole
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
     DamagedObject,
     WrongPassphrase,
@@ -90,7 +91,7 @@ def parse(name: str, body: Any) -> tuple[bytes, bytes, bytes, dict[str, int]]:
         salt, nonce, wrapped = (bytes.fromhex(body[key]) for key in ("salt", "nonce", "wrapped"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedObject(name, "it is not a key") from error
-    if len(nonce) != _NONCE_SIZE or not all(type(one) is int for one in cost.values()):
+    if len(nonce) != _NONCE_SIZE or not all(map(is_whole, cost.values())):
         raise DamagedObject(name, "it is not a key")
     if not _affordable(**cost):
         raise DamagedObject(name, "it asks for too much memory")

@@ -18,6 +18,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     VmguardError,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import is_whole
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
     BackupNotFound,
     DamagedObject,
@@ -135,7 +136,7 @@ def parse(repository: Repository, name: str, body: Any) -> Manifest:
     """
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise DamagedObject(name, "it is no backup")
-    if type(body.get("version")) is int and body["version"] > VERSION:
+    if is_whole(body.get("version")) and body["version"] > VERSION:
         raise RepositoryError(
             f"The backup {name} has format {body['version']}, and this release reads up to {VERSION}.",
             code="NewerFormat",
@@ -184,11 +185,11 @@ def _check_parts(where: str, body: dict[str, Any]) -> None:
     vm = body["vm"]
     times = [datetime.fromisoformat(body[key]) for key in ("started", "finished")]
     sound = (
-        type(vm["name"]) is str
-        and all(type(value) in _OPTIONAL for value in vm.values())
+        isinstance(vm["name"], str)
+        and all(isinstance(value, _OPTIONAL) for value in vm.values())
         and all(time.tzinfo is not None for time in times)
-        and all(type(one) is str for one in body["warnings"])
-        and all(type(one) is dict for one in body["excluded_disks"])
+        and all(isinstance(one, str) for one in body["warnings"])
+        and all(isinstance(one, dict) for one in body["excluded_disks"])
         and len(body["disks"]) <= _MOST_DISKS
     )
     if not sound:

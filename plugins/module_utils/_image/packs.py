@@ -22,6 +22,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
 from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
     NAME_SIZE,
+    is_whole,
     parse_json,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
@@ -301,7 +302,8 @@ def parse_directory(repository: Repository, place: PackPlace, stored: bytes) -> 
         ]
         whole = all(
             len(ref.name) == NAME_SIZE
-            and type(ref.offset) is type(ref.length) is int
+            and is_whole(ref.offset)
+            and is_whole(ref.length)
             and 0 <= ref.offset < ref.offset + ref.length <= place.offset
             for ref in refs
         )

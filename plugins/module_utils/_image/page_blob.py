@@ -56,11 +56,9 @@ class Access(Protocol):
 
     def url(self) -> str:
         """A URL that is valid now; may ask for one."""
-        ...
 
     def renew(self, seen: str) -> str:
         """Another one, after 403 for ``seen``; of several threads, one asks for it."""
-        ...
 
 
 class Exchanges:

@@ -19,9 +19,14 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     ObjectTooLarge,
     StorageDenied,
     StorageError,
+    StorageUnavailable,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Codec, parse_json
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
+    Codec,
+    is_whole,
+    parse_json,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
     DamagedObject,
     NotARepository,
@@ -67,11 +72,12 @@ class Settings:
 
     def possible(self) -> bool:
         """Whether each is of its kind; the checksum alone can be made by anybody."""
-        key = type(self.chunk_key) is str or (self.encrypted and self.chunk_key is None)
+        key = isinstance(self.chunk_key, str) or (self.encrypted and self.chunk_key is None)
         return (
-            type(self.id) is type(self.created) is str
+            isinstance(self.id, str)
+            and isinstance(self.created, str)
             and re.fullmatch(r"[0-9a-f]{32}", self.id) is not None
-            and type(self.chunk_size) is int
+            and is_whole(self.chunk_size)
             and self.chunk_size in CHUNK_SIZES.values()
             and key
         )
@@ -255,7 +261,9 @@ def read_settings(store: Store) -> Settings:
     except StorageError as error:
         missing = isinstance(error, ObjectNotFound)
         # A place that is not there is a plain StorageError; what refuses or is silent is not.
-        if not missing and (type(error) is not StorageError or store.exists()):
+        if not missing and (
+            isinstance(error, (StorageDenied, StorageUnavailable)) or store.exists()
+        ):
             raise
         first = next(store.list(), None) if missing else None
         held = f"it holds other things ({first.name})" if first else "it is empty"

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import parse_json
+from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import is_whole, parse_json
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
 from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import PackPlace
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import is_object_name
@@ -109,7 +109,7 @@ def decode(data: bytes, where: str) -> Segment:
         entries, packs = head["entries"], head["packs"]
         replaces = tuple(head["replaces"])
         sizes = (packs * _PLACE.size, entries * 4, entries * 2, entries * 2)
-        sound = type(entries) is type(packs) is int and min(sizes) >= 0
+        sound = is_whole(entries) and is_whole(packs) and min(sizes) >= 0
         if magic != _MAGIC or not sound or start + sum(sizes) != len(data):
             raise DamagedObject(where, "it is no segment of the chunk index")
         # They are deleted one day: nothing else may ever be named there.

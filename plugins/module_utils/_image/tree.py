@@ -17,6 +17,7 @@ from typing import Any
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
 from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
     NAME_SIZE,
+    is_whole,
     parse_json,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
@@ -69,10 +70,10 @@ def decode(body: Any, where: str, most: int = FANOUT) -> Entries:
         }
         numbers = [one[2] for one in body["entries"]]
         sound = len(entries) == len(body["entries"]) <= most and all(
-            type(number) is int and number >= 0 for number in numbers
+            is_whole(number) and number >= 0 for number in numbers
         )
         sound = sound and all(
-            type(position) is type(ref.offset) is type(ref.length) is int
+            all(map(is_whole, (position, ref.offset, ref.length)))
             and 0 <= position < most
             and len(ref.name) == NAME_SIZE
             and len(ref.pack) == PACK_ID_SIZE

@@ -92,30 +92,32 @@ def numbers(repository: Repository) -> list[int]:
     return [int(name.rpartition("/")[2]) for name in sizes(repository.store, names.LEASES)]
 
 
-def test_of_many_who_want_it_one_has_it(backend: Callable[[], Store], clock: MovedClock) -> None:
+@pytest.mark.parametrize("_round", range(3))
+def test_of_many_who_want_it_one_has_it(
+    backend: Callable[[], Store], clock: MovedClock, _round: int
+) -> None:
     made = make_repository(backend())
-    for _round in range(3):
-        start = threading.Barrier(8)
-        held: list[Lease] = []
-        refused: list[str] = []
+    start = threading.Barrier(8)
+    held: list[Lease] = []
+    refused: list[str] = []
 
-        def want(number: int, start: Any = start, held: Any = held, refused: Any = refused) -> None:
-            lease = Lease(made, SCOPE, "machine web", f"run-{number}", clock, heartbeat=NEVER)
-            start.wait()
-            try:
-                lease.acquire()
-            except LeaseHeld as error:
-                refused.append(error.message)
-            else:
-                held.append(lease)
+    def want(number: int) -> None:
+        lease = Lease(made, SCOPE, "machine web", f"run-{number}", clock, heartbeat=NEVER)
+        start.wait()
+        try:
+            lease.acquire()
+        except LeaseHeld as error:
+            refused.append(error.message)
+        else:
+            held.append(lease)
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(want, range(8)))
-        assert len(held) == 1
-        assert len(refused) == 7
-        held[0].check()
-        held[0].release()
-        assert sizes(made.store, names.LEASES) == {}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(want, range(8)))
+    assert len(held) == 1
+    assert len(refused) == 7
+    held[0].check()
+    held[0].release()
+    assert sizes(made.store, names.LEASES) == {}
 
 
 def test_who_comes_second_is_told_who_has_it(take: Take, repository: Repository) -> None:

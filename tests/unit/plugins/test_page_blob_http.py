@@ -67,7 +67,8 @@ def test_connections_are_kept_and_no_more_than_asked(url: str) -> None:
     with HttpPool(2) as pool:
         for _turn in range(5):
             fetch(pool, url)
-        (host,) = pool._hosts.values()
+        assert len(pool._hosts) == 1
+        host = next(iter(pool._hosts.values()))
         assert len(host._idle) == 1
         threads = [threading.Thread(target=fetch, args=(pool, url)) for _turn in range(8)]
         for thread in threads:
