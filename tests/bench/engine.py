@@ -44,7 +44,10 @@ class FileSink:
 
 def _module(name: str) -> Any:
     import importlib
+    import sys
 
+    # The servers of this project need it, users do not; the SDK imports it where it finds it.
+    sys.modules["aiohttp"] = None  # type: ignore[assignment]
     root = "ansible_collections.vmguard.azure.plugins.module_utils"
     return importlib.import_module(f"{root}.{name}")
 

@@ -71,7 +71,7 @@ class Transfer:
             base=None, full=self.run, roots={}, facts=disk.facts(),
         )  # fmt: skip
         stats = Stats()
-        sums = {"allocated": 0, "changed": 0, "cleared": 0, "audited": 0}
+        sums = {"allocated": 0, "changed": 0, "cleared": 0}
         with self.open_access(source) as access, PageRanges(self.clock) as ranges:
             blob = PageBlob(access, self.http, self.clock)
             image.size = blob.disk_size()
@@ -84,7 +84,9 @@ class Transfer:
             if image.level == FULL:
                 self._full(image, blob, access, ranges, stats, sums)
         seconds = round(self.clock.monotonic() - began, 3)
-        counted = {"read": stats.read, "new": stats.new, "stored": stats.stored}
+        counted = {
+            "audited": stats.audited, "read": stats.read, "new": stats.new, "stored": stats.stored
+        }  # fmt: skip
         image.stats = {**sums, **counted, "seconds": seconds}
         return image
 
@@ -139,9 +141,7 @@ class Transfer:
             self.repository.chunk_size,
             source,
         )
-        different, read = audit.first_difference(self.repository, blob, tree, chunks, image.size)
-        sums["audited"] = read
-        stats.add(read=read)
+        different = self.reader.first_difference(blob, image.size, tree, chunks, stats)
         if different is not None:
             at = different * self.repository.chunk_size
             raise _NotTrusted(

@@ -8,16 +8,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import NamedTuple
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Source, Touched
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import FANOUT, Tree
+from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import FANOUT, Entries, Tree
+from ansible_collections.vmguard.azure.plugins.module_utils._image.work import Touched
 
 # Chunks: an image whose unchanged content is no more than this is checked as a whole.
 WHOLE = 1024
 LEAST = 128
 # Of what was read as changed, the part that is read again as unchanged.
-SHARE = 4
+SHARE = 8
 _PER_RANGE = 64
 _BATCH = 2 << 20
 
@@ -92,33 +93,43 @@ def _untouched(
                 yield chunk
 
 
-def first_difference(
-    repository: Repository, source: Source, tree: Tree, chunks: list[int], disk_size: int
-) -> tuple[int | None, int]:
-    """Compare chunks of a disk with an image.
+class Piece(NamedTuple):
+    """Chunks side by side that are read again, from ``first`` up to ``last``, and their index page."""
 
-    Returns:
-        The first chunk that differs, None when none does; and the bytes that were read.
+    first: int
+    last: int
+    entries: Entries
+
+
+def pieces(tree: Tree, chunks: list[int], chunk_size: int) -> Iterator[Piece]:
+    """What to read again, in order.
+
+    Raises:
+        DamagedObject, StorageError: the index cannot be read.
     """
+    by_leaf = {
+        leaf: list(members) for leaf, members in groupby(chunks, key=lambda chunk: chunk // FANOUT)
+    }
+    for leaf, entries in tree.pages(by_leaf):
+        for first, last in _together(by_leaf[leaf], max(1, _BATCH // chunk_size)):
+            yield Piece(first, last, entries)
+
+
+def first_difference(repository: Repository, piece: Piece, data: bytes) -> int | None:
+    """The first chunk of a piece that is not what the image has; None when all are."""
     size = repository.chunk_size
     zeros = bytes(size)
-    read = 0
-    for leaf, members in groupby(chunks, key=lambda chunk: chunk // FANOUT):
-        entries = tree.leaf(leaf)
-        for first, last in _together(list(members), max(1, _BATCH // size)):
-            data = source.read(first * size, min(last * size, disk_size))
-            read += len(data)
-            for chunk in range(first, last):
-                at = (chunk - first) * size
-                content = data[at : at + size]
-                held = entries.get(chunk % FANOUT)
-                if held is None:
-                    same = content == zeros[: len(content)]
-                else:
-                    same = repository.codec.name(content) == held.name
-                if not same:
-                    return chunk, read
-    return None, read
+    for chunk in range(piece.first, piece.last):
+        at = (chunk - piece.first) * size
+        content = data[at : at + size]
+        held = piece.entries.get(chunk % FANOUT)
+        if held is None:
+            same = content == zeros[: len(content)]
+        else:
+            same = repository.codec.name(content) == held.name
+        if not same:
+            return chunk
+    return None
 
 
 def _together(chunks: list[int], most: int) -> Iterator[tuple[int, int]]:

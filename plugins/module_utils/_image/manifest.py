@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -33,6 +32,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
     decode,
     encode,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_order
 
 FORMAT = "vmguard-backup"
 VERSION = 1
@@ -235,15 +235,8 @@ def read_all(
         except VmguardError as error:
             return error
 
-    waiting: deque[tuple[str, Future[Manifest | VmguardError]]] = deque()
     with ThreadPoolExecutor(_READERS) as pool:
-        for name in found:
-            waiting.append((name, pool.submit(one, name)))
-            if len(waiting) > 2 * _READERS:
-                first, job = waiting.popleft()
-                yield first, job.result()
-        for first, job in waiting:
-            yield first, job.result()
+        yield from zip(found, in_order(pool, 2 * _READERS, one, found), strict=True)
 
 
 def find(repository: Repository, backup_id: str) -> Manifest:

@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     ObjectNotFound,
@@ -315,20 +315,15 @@ def parse_directory(repository: Repository, place: PackPlace, stored: bytes) -> 
     return Directory({ref.name: ref for ref in refs}, digest)
 
 
-def fetch(
-    repository: Repository, refs: Iterable[Ref], *, gap: int = 128 << 10
-) -> dict[Ref, memoryview]:
+def fetch(repository: Repository, refs: Iterable[Ref]) -> dict[Ref, memoryview]:
     """The stored bytes of records, read in few requests.
-
-    Args:
-        gap: bytes between two records that are rather read than asked around.
 
     Raises:
         DamagedObject: a pack is gone or too short.
         StorageError: it cannot be read.
     """
     found: dict[Ref, memoryview] = {}
-    for run in runs(refs, gap):
+    for run in runs(refs, repository.store.request_cost):
         name = names.pack(run[0].pack)
         start = run[0].offset
         length = max(ref.offset + ref.length for ref in run) - start
@@ -351,19 +346,26 @@ def _range(repository: Repository, name: str, offset: int, length: int) -> bytes
 
 
 def runs(refs: Iterable[Ref], gap: int, most: int = 8 << 20) -> list[list[Ref]]:
-    """Records that are read together: of one pack, near each other, at most ``most`` bytes."""
+    """Records that are read together.
+
+    They are of one pack, with at most ``gap`` bytes between two of them and ``most`` in all, and at
+    least half of what is read is wanted.
+    """
     ordered: list[Ref] = sorted(set(refs), key=lambda ref: (ref.pack, ref.offset))
     groups: list[list[Ref]] = []
+    wanted = 0
     for ref in ordered:
-        last: Any = groups[-1][-1] if groups else None
-        near = (
-            last is not None
-            and last.pack == ref.pack
-            and ref.offset - (last.offset + last.length) <= gap
-            and ref.offset + ref.length - groups[-1][0].offset <= most
-        )
-        if near:
-            groups[-1].append(ref)
-        else:
-            groups.append([ref])
+        if groups:
+            first, last = groups[-1][0], groups[-1][-1]
+            length = ref.offset + ref.length - first.offset
+            if (
+                last.pack == ref.pack
+                and ref.offset - (last.offset + last.length) <= gap
+                and length <= min(most, 2 * (wanted + ref.length))
+            ):
+                groups[-1].append(ref)
+                wanted += ref.length
+                continue
+        groups.append([ref])
+        wanted = ref.length
     return groups

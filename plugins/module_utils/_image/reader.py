@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ansible_collections.vmguard.azure.plugins.module_utils._image import audit
 from ansible_collections.vmguard.azure.plugins.module_utils._image.chunk_index import ChunkIndex
 from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import PackWriter, Ref
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
 from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
     FANOUT,
+    TOGETHER,
     Entries,
     Tree,
     TreeWriter,
     chunk_count,
-    read_page,
+    read_pages,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.work import (
     Run,
+    Touched,
     batches,
     pages_of,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import (
+    in_groups,
+    in_order,
 )
 
 # Bytes that one worker reads before it hashes, looks up, compresses and hands on.
@@ -50,6 +57,7 @@ class Stats:
     stored: int = 0
     zero: int = 0
     chunks: int = 0
+    audited: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, **amounts: int) -> None:
@@ -60,34 +68,16 @@ class Stats:
 
 @dataclass
 class _Page:
-    """An index page that is being made."""
+    """An index page that is being made. ``base`` has what it is in the base, where ``ref`` says."""
 
     number: int
-    base: Future[Entries] | None
+    ref: Ref | None
+    base: Future[dict[Ref, Entries]] | None
     entries: dict[int, Ref | None] = field(default_factory=dict)
 
-
-class Touched:
-    """Which chunks were looked at: a bit each."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.total = 0
-        self._bits = bytearray(-(-count // 8))
-
-    def add(self, first: int, last: int) -> None:
-        self.total += last - first
-        while first < last and first % 8:
-            self._bits[first >> 3] |= 1 << (first & 7)
-            first += 1
-        while last > first and last % 8:
-            last -= 1
-            self._bits[last >> 3] |= 1 << (last & 7)
-        if last > first:
-            self._bits[first >> 3 : last >> 3] = b"\xff" * ((last - first) >> 3)
-
-    def __contains__(self, chunk: int) -> bool:
-        return 0 <= chunk < self.count and bool(self._bits[chunk >> 3] >> (chunk & 7) & 1)
+    def held(self) -> Entries:
+        """What it is in the base."""
+        return self.base.result()[self.ref] if self.base and self.ref else {}
 
 
 class DiskReader:
@@ -137,8 +127,7 @@ class DiskReader:
         writer = TreeWriter(self._repository, self._packs, base)
         waiting: deque[tuple[_Page, Future[dict[int, Ref | None]] | None]] = deque()
         try:
-            for number, parts in pages_of(runs, FANOUT):
-                page = _Page(number, self._base_page(base, number))
+            for page, parts in self._pages(runs, base):
                 for run in parts:
                     touched.add(run.first, run.last)
                     if run.zero:
@@ -146,7 +135,7 @@ class DiskReader:
                         stats.add(zero=run.last - run.first)
                 data = (run for run in parts if not run.zero)
                 for batch in batches(data, max(1, BATCH // self._size)):
-                    job = self._pool.submit(self._batch, source, disk_size, batch, page.base, stats)
+                    job = self._pool.submit(self._batch, source, disk_size, batch, page, stats)
                     waiting.append((page, job))
                     self._take(waiting, writer, self._window)
                 waiting.append((page, None))
@@ -158,9 +147,41 @@ class DiskReader:
                     job.cancel()
         return writer.finish(chunk_count(count, FANOUT)), touched
 
-    def _base_page(self, base: Tree | None, number: int) -> Future[Entries] | None:
-        ref = base.leaf_ref(number) if base else None
-        return self._pool.submit(read_page, self._repository, ref) if ref else None
+    def _fetch(self, source: Source, start: int, end: int) -> bytes:
+        """Bytes of a disk, when the throttle lets them through."""
+        self._throttle.take(end - start)
+        return source.read(start, end)
+
+    def first_difference(
+        self, source: Source, disk_size: int, tree: Tree, chunks: list[int], stats: Stats
+    ) -> int | None:
+        """The first of these chunks that differs between a disk and an image; None when none does.
+
+        Raises:
+            VmguardError: of the source, the storage, or ``check``.
+        """
+
+        def compare(piece: audit.Piece) -> int | None:
+            start, end = piece.first * self._size, min(piece.last * self._size, disk_size)
+            data = self._fetch(source, start, end)
+            stats.add(read=len(data), audited=len(data))
+            return audit.first_difference(self._repository, piece, data)
+
+        found = audit.pieces(tree, chunks, self._size)
+        for different in in_order(self._pool, self._window, compare, found):
+            self._check()
+            if different is not None:
+                return different
+        return None
+
+    def _pages(self, runs: Iterable[Run], base: Tree | None) -> Iterator[tuple[_Page, list[Run]]]:
+        """The pages to make, with what has to be read for them."""
+        for group in in_groups(pages_of(runs, FANOUT), TOGETHER if base else 1):
+            refs = [base.leaf_ref(number) if base else None for number, _parts in group]
+            known = [ref for ref in refs if ref]
+            held = self._pool.submit(read_pages, self._repository, known) if known else None
+            for (number, parts), ref in zip(group, refs, strict=True):
+                yield _Page(number, ref, held), parts
 
     def _take(
         self,
@@ -175,7 +196,7 @@ class DiskReader:
                 page.entries.update(job.result())
                 continue
             self._check()
-            entries = dict(page.base.result()) if page.base else {}
+            entries = dict(page.held())
             for chunk, ref in page.entries.items():
                 if ref is None:
                     entries.pop(chunk % FANOUT, None)
@@ -188,18 +209,17 @@ class DiskReader:
         source: Source,
         disk_size: int,
         runs: list[Run],
-        base: Future[Entries] | None,
+        page: _Page,
         stats: Stats,
     ) -> dict[int, Ref | None]:
         """Read a few runs of chunks, and store those that are new."""
-        held = base.result() if base else {}
+        held = page.held()
         result: dict[int, Ref | None] = {}
         fresh: dict[bytes, memoryview] = {}
         where: dict[int, bytes] = {}
         for run in runs:
             start, end = run.first * self._size, min(run.last * self._size, disk_size)
-            self._throttle.take(end - start)
-            data = memoryview(source.read(start, end))
+            data = memoryview(self._fetch(source, start, end))
             stats.add(read=end - start, chunks=run.last - run.first)
             for chunk in range(run.first, run.last):
                 at = (chunk - run.first) * self._size

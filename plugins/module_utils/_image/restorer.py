@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
 from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Box
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
 from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import Ref, fetch, longest
+from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
+    Ref,
+    fetch,
+    longest,
+    runs,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
@@ -24,9 +28,10 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
     Tree,
     chunk_count,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_order
 
-# Bytes that one worker fetches, proves and writes: the most that one Put Page takes.
-SPAN = 4 << 20
+# Bytes that one worker writes at once: what Put Page takes.
+WRITTEN = 4 << 20
 
 Piece = tuple[int, Ref]
 
@@ -68,20 +73,11 @@ class DiskWriter:
             DamagedObject: a chunk is missing or not what was stored; what is in the sink is no disk.
             VmguardError: of the storage or the sink.
         """
-        waiting: deque[Future[None]] = deque()
-        try:
-            for span in spans(self._repository, image):
-                waiting.append(self._pool.submit(self._span, image, span, sink, stats))
-                while len(waiting) >= self._window:
-                    waiting.popleft().result()
-                    self._check()
-            while waiting:
-                waiting.popleft().result()
-        finally:
-            for job in waiting:
-                job.cancel()
+        work = partial(self._span, image, sink, stats)
+        for _done in in_order(self._pool, self._window, work, spans(self._repository, image)):
+            self._check()
 
-    def _span(self, image: DiskImage, span: list[Piece], sink: Sink, stats: Stats) -> None:
+    def _span(self, image: DiskImage, sink: Sink, stats: Stats, span: list[Piece]) -> None:
         content = read_chunks(self._repository, image.size, span)
         for start, data in _joined(content, self._size):
             self._throttle.take(len(data))
@@ -91,21 +87,24 @@ class DiskWriter:
 
 
 def spans(repository: Repository, image: DiskImage) -> Iterator[list[Piece]]:
-    """The chunks of an image in order, in groups of at most 4 MiB of the disk.
+    """The chunks of an image, in groups that lie together in a pack and are fetched at once.
+
+    The groups of one index page follow each other as they lie in the packs.
 
     Raises:
         DamagedObject: the index cannot be read, or points behind the end of the disk.
     """
     tree = Tree(repository, image.roots)
     count = chunk_count(image.size, repository.chunk_size)
-    many = max(1, SPAN // repository.chunk_size)
-    for leaf, ref in tree.leaves():
-        entries = sorted(tree.leaf(leaf).items())
-        pieces = [(leaf * FANOUT + position, one) for position, one in entries]
-        if pieces and pieces[-1][0] >= count:
-            raise DamagedObject(names.pack(ref.pack), "an index page points behind the disk's end")
-        for _group, members in groupby(pieces, key=lambda piece: piece[0] // many):
-            yield list(members)
+    for leaf, page, entries in tree.all_pages():
+        chunks: dict[Ref, list[int]] = {}
+        for position, ref in sorted(entries.items()):
+            if leaf * FANOUT + position >= count:
+                what = "an index page points behind the disk's end"
+                raise DamagedObject(names.pack(page.pack), what)
+            chunks.setdefault(ref, []).append(leaf * FANOUT + position)
+        for run in runs(chunks, repository.store.request_cost):
+            yield [(chunk, ref) for ref in run for chunk in chunks[ref]]
 
 
 def read_chunks(
@@ -137,8 +136,9 @@ def read_chunks(
 def _joined(content: Iterable[tuple[int, bytes]], size: int) -> Iterator[tuple[int, bytes]]:
     """Neighbouring chunks as one piece: ``(start in bytes, data)``."""
     first, parts = 0, []
+    most = max(1, WRITTEN // size)
     for chunk, data in content:
-        if parts and chunk != first + len(parts):
+        if parts and (chunk != first + len(parts) or len(parts) >= most):
             yield first * size, b"".join(parts)
             parts = []
         if not parts:

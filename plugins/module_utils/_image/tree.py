@@ -11,13 +11,12 @@ is not in a page is zeros.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ansible_collections.vmguard.azure.plugins.module_utils._image import names
 from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
     NAME_SIZE,
-    is_whole,
     parse_json,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
@@ -30,9 +29,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import 
     fetch,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_groups
 
 FANOUT = 1024
 PAGE_LIMIT = 1 << 20
+# Leaves that are read at once, and the most that are stored side by side.
+TOGETHER, STORED_TOGETHER = 16, 64
 # Azure's largest disk is 64 TiB (Ultra, Premium SSD v2).
 MOST_DISK_SIZE = 64 << 40
 
@@ -64,28 +66,31 @@ def decode(body: Any, where: str, most: int = FANOUT) -> Entries:
     """
     try:
         packs = [bytes.fromhex(text) for text in body["packs"]]
-        entries = {
-            position: Ref(bytes.fromhex(name), packs[number], offset, length)
-            for position, name, number, offset, length in body["entries"]
-        }
-        numbers = [one[2] for one in body["entries"]]
-        sound = len(entries) == len(body["entries"]) <= most and all(
-            is_whole(number) and number >= 0 for number in numbers
+        columns = list(zip(*body["entries"], strict=True)) or [()] * 5
+        positions, texts, numbers, offsets, lengths = columns
+        names_found = [bytes.fromhex(text) for text in texts]
+        sound = (
+            set(map(len, packs)) <= {PACK_ID_SIZE}
+            and set(map(len, names_found)) <= {NAME_SIZE}
+            and len(set(positions)) == len(positions)
+            and _all_between(positions, 0, most - 1)
+            and _all_between(numbers, 0, len(packs) - 1)
+            and _all_between(offsets, 0, MOST_PACK_SIZE)
+            and _all_between(lengths, 1, MOST_RECORD)
         )
-        sound = sound and all(
-            all(map(is_whole, (position, ref.offset, ref.length)))
-            and 0 <= position < most
-            and len(ref.name) == NAME_SIZE
-            and len(ref.pack) == PACK_ID_SIZE
-            and 0 < ref.length <= MOST_RECORD
-            and 0 <= ref.offset <= MOST_PACK_SIZE
-            for position, ref in entries.items()
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DamagedObject(where, "its index cannot be read") from error
     if not sound:
         raise DamagedObject(where, "its index holds what cannot be")
-    return entries
+    places = (packs[number] for number in numbers)
+    return dict(zip(positions, map(Ref, names_found, places, offsets, lengths), strict=True))
+
+
+def _all_between(column: tuple[Any, ...], least: int, most: int) -> bool:
+    """Whether all are whole numbers (``true`` is none) in these bounds."""
+    return not column or (
+        set(map(type, column)) == {int} and least <= min(column) and max(column) <= most
+    )
 
 
 def chunk_count(disk_size: int, chunk_size: int) -> int:
@@ -110,14 +115,24 @@ class Tree:
     def leaf_ref(self, number: int) -> Ref | None:
         return self.node(number // FANOUT).get(number % FANOUT)
 
-    def leaf(self, number: int) -> Entries:
-        """The chunks of a leaf, by their position in it.
+    def pages(self, numbers: Iterable[int]) -> Iterator[tuple[int, Entries]]:
+        """The chunks of leaves, by their position in each; empty for a leaf that is not there.
 
         Raises:
-            DamagedObject, StorageError: it cannot be read.
+            DamagedObject, StorageError: one cannot be read.
         """
-        ref = self.leaf_ref(number)
-        return self._page(ref) if ref else {}
+        for group in in_groups(numbers, TOGETHER):
+            refs = {number: ref for number in group if (ref := self.leaf_ref(number))}
+            found = read_pages(self._repository, refs.values())
+            for number in group:
+                yield number, found[refs[number]] if number in refs else {}
+
+    def all_pages(self) -> Iterator[tuple[int, Ref, Entries]]:
+        """The leaves that are not empty, in order: number, where it lies, content. Raises: as ``pages``."""
+        for group in in_groups(self.leaves(), TOGETHER):
+            found = read_pages(self._repository, [ref for _number, ref in group])
+            for number, ref in group:
+                yield number, ref, found[ref]
 
     def leaves(self) -> Iterator[tuple[int, Ref]]:
         """The numbers of the leaves that are not empty, in order, and where they lie."""
@@ -135,10 +150,17 @@ def read_page(repository: Repository, ref: Ref) -> Entries:
     Raises:
         DamagedObject, StorageError: it cannot be read.
     """
-    place = names.pack(ref.pack)
-    stored = fetch(repository, [ref])[ref]
-    plain = repository.codec.box(place).open(stored, ref.name, PAGE_LIMIT)
-    return decode(parse_json(place, plain), place)
+    return read_pages(repository, [ref])[ref]
+
+
+def read_pages(repository: Repository, refs: Iterable[Ref]) -> dict[Ref, Entries]:
+    """Pages, each proved; those that lie together are read at once. Raises: as ``read_page``."""
+    found: dict[Ref, Entries] = {}
+    for ref, stored in fetch(repository, refs).items():
+        place = names.pack(ref.pack)
+        plain = repository.codec.box(place).open(stored, ref.name, PAGE_LIMIT)
+        found[ref] = decode(parse_json(place, plain), place)
+    return found
 
 
 class TreeWriter:
@@ -153,6 +175,8 @@ class TreeWriter:
         self._node: Entries = {}
         # The pages of the node in work, in the base and since: what is there is not stored again.
         self._pages: dict[bytes, Ref] = {}
+        # Leaves that are to be stored side by side, and the positions they belong to.
+        self._waiting: dict[bytes, tuple[bytes, list[int]]] = {}
 
     def put(self, number: int, entries: Entries) -> None:
         """The content of a leaf; those that are not put stay as they are in the base."""
@@ -163,10 +187,16 @@ class TreeWriter:
             self._node = dict(self._base.node(root)) if self._base else {}
             known = [*self._node.values(), *([self._roots[root]] if root in self._roots else [])]
             self._pages = {ref.name: ref for ref in known}
-        if entries:
-            self._node[position] = self._store(entries)
-        else:
+        if not entries:
             self._node.pop(position, None)
+            return
+        name, packed = self._packed(entries)
+        if name in self._pages:
+            self._node[position] = self._pages[name]
+            return
+        self._waiting.setdefault(name, (packed, []))[1].append(position)
+        if len(self._waiting) >= STORED_TOGETHER:
+            self._store_waiting()
 
     def finish(self, leaf_count: int) -> Entries:
         """The roots; those of which all leaves are behind ``leaf_count`` are dropped."""
@@ -176,15 +206,25 @@ class TreeWriter:
     def _close_node(self) -> None:
         if self._number is None:
             return
+        self._store_waiting()
         if self._node:
-            self._roots[self._number] = self._store(self._node)
+            name, packed = self._packed(self._node)
+            if name not in self._pages:
+                self._pages[name] = self._packs.add([(name, packed)])[0]
+            self._roots[self._number] = self._pages[name]
         else:
             self._roots.pop(self._number, None)
 
-    def _store(self, entries: Entries) -> Ref:
+    def _packed(self, entries: Entries) -> tuple[bytes, bytes]:
+        """A page's name, and how it is stored."""
         plain = json.dumps(encode(entries), separators=(",", ":")).encode()
         codec = self._repository.codec
-        name = codec.name(plain)
-        if name not in self._pages:
-            self._pages[name] = self._packs.add([(name, codec.compress(plain))])[0]
-        return self._pages[name]
+        return codec.name(plain), codec.compress(plain)
+
+    def _store_waiting(self) -> None:
+        """The leaves of a node side by side: who reads one of them mostly reads them all."""
+        waiting, self._waiting = self._waiting, {}
+        refs = self._packs.add((name, packed) for name, (packed, _to) in waiting.items())
+        for ref, (_packed, positions) in zip(refs, waiting.values(), strict=True):
+            self._pages[ref.name] = ref
+            self._node.update(dict.fromkeys(positions, ref))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which chunks of a disk have to be read, and which are zeros now: pure functions."""
+"""Which chunks of a disk have to be read, which are zeros now, and which were looked at."""
 
 from __future__ import annotations
 
@@ -91,3 +91,26 @@ def batches(runs: Iterable[Run], most: int) -> Iterator[list[Run]]:
                 batch, room = [], most
     if batch:
         yield batch
+
+
+class Touched:
+    """Which chunks were looked at: a bit each."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.total = 0
+        self._bits = bytearray(-(-count // 8))
+
+    def add(self, first: int, last: int) -> None:
+        self.total += last - first
+        while first < last and first % 8:
+            self._bits[first >> 3] |= 1 << (first & 7)
+            first += 1
+        while last > first and last % 8:
+            last -= 1
+            self._bits[last >> 3] |= 1 << (last & 7)
+        if last > first:
+            self._bits[first >> 3 : last >> 3] = b"\xff" * ((last - first) >> 3)
+
+    def __contains__(self, chunk: int) -> bool:
+        return 0 <= chunk < self.count and bool(self._bits[chunk >> 3] >> (chunk & 7) & 1)

@@ -113,6 +113,8 @@ class Store(abc.ABC):
 
     # For messages: "folder /srv/backups". It holds no secret.
     description: str
+    # What may rather be read for nothing than asked around by another request. Bytes.
+    request_cost = 128 << 10
 
     @abc.abstractmethod
     def exists(self) -> bool:

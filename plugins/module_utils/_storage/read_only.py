@@ -22,6 +22,7 @@ class ReadOnlyStore(Store):
     def __init__(self, store: Store) -> None:
         self._store = store
         self.description = store.description
+        self.request_cost = store.request_cost
 
     def _refused(self, what: str) -> WriteRefused:
         return WriteRefused(f"Check mode: {what} the {self.description} was not done.")

@@ -78,7 +78,7 @@ def write(repository: Repository, changes: Generation, base: Tree | None) -> tup
 
 
 def content(tree: Tree) -> Generation:
-    return {number: tree.leaf(number) for number, _ref in tree.leaves()}
+    return {number: entries for number, _ref, entries in tree.all_pages()}
 
 
 def node_of(model: Generation, root: int) -> Generation:
@@ -131,14 +131,37 @@ def test_one_changed_chunk_of_32_tebibytes_costs_two_pages(tmp_path: Path) -> No
     changed = Sparse(disk.size, {starts[30]: source.randbytes(CHUNK)})
     later = world.read(changed, disk.size, changed.changes(), full)
     assert record_count(world.repository) - before == 1 + 2
-    tree, base = Tree(world.repository, later.roots), Tree(world.repository, full.roots)
+    now = content(Tree(world.repository, later.roots))
+    earlier = content(Tree(world.repository, full.roots))
     chunk = starts[30] // CHUNK
     leaf = chunk // FANOUT
-    assert {number for number in dict(base.leaves()) if tree.leaf(number) != base.leaf(number)} == {
-        leaf
-    }
-    assert tree.leaf(leaf)[chunk % FANOUT] != base.leaf(leaf)[chunk % FANOUT]
-    assert dict(tree.leaves()).keys() == dict(base.leaves()).keys()
+    assert now.keys() == earlier.keys()
+    assert {number for number in earlier if now[number] != earlier[number]} == {leaf}
+    assert now[leaf][chunk % FANOUT] != earlier[leaf][chunk % FANOUT]
+
+
+def test_pages_lie_together_and_are_read_in_few_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = make_repository(tmp_path / "repository")
+    # More than are stored side by side, in two nodes, and every third one is not there.
+    numbers = [number for number in range(900, 1200) if number % 3]
+    model = {number: {number % FANOUT: fake_ref(number % 199)} for number in numbers}
+    roots, _stored = write(repository, model, None)
+    asked: list[str] = []
+    get_range = repository.store.get_range
+
+    def counted(name: str, offset: int, length: int) -> bytes:
+        asked.append(name)
+        return get_range(name, offset, length)
+
+    monkeypatch.setattr(repository.store, "get_range", counted)
+    assert content(Tree(repository, roots)) == model
+    # A request for 16 pages, and those for the nodes.
+    assert len(asked) <= len(numbers) // 16 + 1 + 4
+    wanted = [*range(890, 910), *range(1190, 1210)]
+    found = dict(Tree(repository, roots).pages(wanted))
+    assert found == {number: model.get(number, {}) for number in wanted}
 
 
 REF = ["ab" * 32, 0, 0, 100]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Touched
 from ansible_collections.vmguard.azure.plugins.module_utils._image.work import (
     Run,
+    Touched,
     batches,
     chunk_runs,
     pages_of,
