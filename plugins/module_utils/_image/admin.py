@@ -86,7 +86,7 @@ def find_settings(store: Store) -> Settings | None:
     try:
         return read_settings(store)
     except NotARepository:
-        if store.exists() and not _leftover(list(_head(store))):
+        if store.exists() and not _leftover(store):
             raise
         return None
 
@@ -99,9 +99,11 @@ def _head(store: Store) -> Iterator[StoredObject]:
         yield found
 
 
-def _leftover(found: list[StoredObject]) -> bool:
-    """Whether this is nothing, or what a creation leaves that was killed before its end."""
-    return len(found) <= _NAMED and all(one.name.startswith(names.KEYS) for one in found)
+def _leftover(store: Store) -> bool:
+    """Whether nothing is there, or what a creation leaves that was killed before its end."""
+    found = list(_head(store))
+    ours = len(found) <= _NAMED and all(one.name.startswith(names.KEYS) for one in found)
+    return ours and next(store.strangers(), None) is None
 
 
 def ensure_present(
@@ -258,6 +260,7 @@ def ensure_absent(
             hint="Set force to true to delete it with all of them.",
         )
     foreign = [one.name for one in store.list() if not _is_ours(one.name)]
+    foreign += store.strangers()
     write(lambda: _delete(store, now))
     return Change(facts(store, settings), None, _foreign(store, foreign))
 

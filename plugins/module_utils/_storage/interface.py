@@ -164,6 +164,10 @@ class Store(abc.ABC):
         """The objects whose names begin with the text ``prefix``, by name."""
 
     @abc.abstractmethod
+    def strangers(self) -> Iterator[str]:
+        """What lies in the place under a name that no object has: somebody else's."""
+
+    @abc.abstractmethod
     def delete(self, name: str) -> None:
         """Delete an object; that there is none is fine.
 

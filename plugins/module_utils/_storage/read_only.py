@@ -46,6 +46,9 @@ class ReadOnlyStore(Store):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         return self._store.list(prefix)
 
+    def strangers(self) -> Iterator[str]:
+        return self._store.strangers()
+
     def delete(self, name: str) -> None:
         check_object_name(name)
         raise self._refused(f"deleting object {name} from")

@@ -127,6 +127,9 @@ class Wrapper(Store):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         return self._call("list", prefix)
 
+    def strangers(self) -> Iterator[str]:
+        return self._call("strangers")
+
     def delete(self, name: str) -> None:
         self._call("delete", name)
 

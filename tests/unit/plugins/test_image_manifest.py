@@ -59,8 +59,10 @@ def index(**fields: Any) -> Edit:
     return lambda body: body["disks"][1]["index"].update(fields)
 
 
-def root(*entry: Any) -> Edit:
-    return index(packs=["cd" * 16], entries=[list(entry)])
+def root(*entry: Any, packs: Any = None) -> Edit:
+    columns = ("positions", "names", "in_packs", "offsets", "lengths")
+    row = {name: [value] for name, value in zip(columns, entry, strict=True)}
+    return index(packs=["cd" * 16] if packs is None else packs, **row)
 
 
 def vm(**fields: Any) -> Edit:
@@ -177,7 +179,7 @@ HOSTILE: dict[str, Edit] = {
     "root behind the disk": root(1, "ab" * 32, 0, 0, 100),
     "root in no pack": root(0, "ab" * 32, 3, 0, 100),
     "root of absurd length": root(0, "ab" * 32, 0, 0, 1 << 40),
-    "root's pack a path": index(packs=["../../../../etc"], entries=[[0, "ab" * 32, 0, 0, 100]]),
+    "root's pack a path": root(0, "ab" * 32, 0, 0, 100, packs=["../../../../etc"]),
 }
 
 

@@ -193,6 +193,23 @@ def test_what_is_no_repository_is_called_so(tmp_path: Path) -> None:
     assert sorted(path.name for path in other.iterdir()) == ["report.txt", names.CONFIG]
 
 
+@pytest.mark.parametrize("name", ["Report.TXT", ".git", "Photos 2026/", "photos/Paris.jpg"])
+def test_no_repository_is_made_among_other_things(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "place" / name
+    path.parent.mkdir(parents=True)
+    path.mkdir() if name.endswith("/") else path.write_text("somebody's")
+    with pytest.raises(NotARepository, match=rf"is not empty \(it holds {name.rstrip('/')}\)"):
+        make_repository(tmp_path / "place")
+    with pytest.raises(NotARepository, match=rf"other things \({name.rstrip('/')}\)"):
+        reopened(tmp_path / "place")
+
+
+def test_a_repository_is_made_at_the_root_of_a_new_file_system(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir(mode=0o700)
+    make_repository(tmp_path)
+    assert reopened(tmp_path).chunk_size
+
+
 def test_a_repository_is_not_made_twice(backend: Callable[[], Store]) -> None:
     first = make_repository(backend())
     with pytest.raises(NotARepository, match="is not empty"):

@@ -169,7 +169,12 @@ PACKS = ["cd" * 16]
 
 
 def body(*entries: Any, packs: Any = None) -> dict[str, Any]:
-    return {"packs": PACKS if packs is None else packs, "entries": list(entries)}
+    """A page of rows, however odd; a row that is too short leaves columns of unequal length."""
+    columns = {
+        name: [entry[at] for entry in entries if at < len(entry)]
+        for at, name in enumerate(("positions", "names", "in_packs", "offsets", "lengths"))
+    }
+    return {"packs": PACKS if packs is None else packs, **columns}
 
 
 HOSTILE: dict[str, Any] = {
@@ -190,7 +195,7 @@ HOSTILE: dict[str, Any] = {
     "pack too short": body([1, *REF], packs=["cd" * 15]),
     "pack is a number": body([1, *REF], packs=[7]),
     "packs are text": body([1, *REF], packs="cd"),
-    "packs are null": {"packs": None, "entries": []},
+    "packs are null": {**body([1, *REF]), "packs": None},
     "name too short": body([1, "ab" * 31, 0, 0, 100]),
     "name is null": body([1, None, 0, 0, 100]),
     "offset negative": body([1, REF[0], 0, -1, 100]),
@@ -202,11 +207,12 @@ HOSTILE: dict[str, Any] = {
     "length absurd": body([1, REF[0], 0, 0, MOST_RECORD + 1]),
     "length true": body([1, REF[0], 0, 0, True]),
     "entry too short": body([1, REF[0]]),
-    "entry too long": body([1, *REF, 1]),
-    "entry is a number": body(5),
+    "a column too long": {**body([1, *REF]), "names": ["ab" * 32] * 2},
+    "a column missing": {key: value for key, value in body([1, *REF]).items() if key != "lengths"},
     "too many entries": body(*([one % FANOUT, *REF] for one in range(FANOUT + 1))),
-    "entries are a number": {"packs": [], "entries": 5},
-    "entries are an object": {"packs": PACKS, "entries": {"abcde": 1}},
+    "a column is a number": {**body([1, *REF]), "offsets": 5},
+    "a column is text": {**body([1, *REF]), "positions": "1"},
+    "a column is an object": {**body([1, *REF]), "positions": {"1": 1}},
     "nothing": {},
     "a list": [],
     "null": None,

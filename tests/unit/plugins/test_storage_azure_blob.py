@@ -208,7 +208,9 @@ def test_foreign_blobs_are_not_listed(azurite: Azurite, container: str) -> None:
     for name in ("vm/README", "vm/a..b", "vm/.hidden", "vm/tmp/one", "vm", "vm/a/one"):
         inside.upload_blob(name, b"")
     inside.upload_blob("vm/folder", b"", metadata={"hdi_isfolder": "true"})
-    assert [found.name for found in opened(azurite, container, prefix="vm").list()] == ["a/one"]
+    store = opened(azurite, container, prefix="vm")
+    assert [found.name for found in store.list()] == ["a/one"]
+    assert sorted(store.strangers()) == [".hidden", "README", "a..b", "tmp/one"]
 
 
 def test_long_listings_come_in_pages(azurite: Azurite, container: str, front: StorageFront) -> None:

@@ -201,7 +201,11 @@ def test_foreign_files_are_not_listed(store: FolderStore, root: Path) -> None:
     (root / "Thumbs.db").touch()
     (root / "tmp").mkdir()
     (root / "tmp" / "file").touch()
+    (root / "tmp2" / "Deep").touch()
     assert [found.name for found in store.list()] == ["tmp2/file"]
+    assert list(store.strangers()) == [
+        ".hidden", "README", "Thumbs.db", "a b", "packs~", "tmp2/Deep"
+    ]  # fmt: skip
 
 
 def test_leftovers_of_others_stay(store: FolderStore, root: Path) -> None:
