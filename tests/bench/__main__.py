@@ -20,7 +20,7 @@ from .floors import CHUNK, Floors
 from .image import GIB, KIB, MIB, make_disk
 from .measure import BenchError
 from .picture import draw
-from .report import Report
+from .report import Report, cpu_ticks
 from .subject import OPERATIONS, Setting, Subject, opened
 from .table import as_markdown, as_text, put_into
 from .targets import targets
@@ -129,7 +129,12 @@ def _measured(arguments: argparse.Namespace) -> Report:
         report.notes += NOTES
         with World(folder) as world:
             bench = Bench(Setting(disk, world, folder), report, arguments.only)
+            stolen, total = cpu_ticks()
             bench.run(arguments.runs, arguments.chunk)
+    stolen, total = (now - then for now, then in zip(cpu_ticks(), (stolen, total), strict=True))
+    report.notes.append(
+        f"Other guests of the host took {stolen / total:.1%} of the processor time."
+    )
     return report
 
 

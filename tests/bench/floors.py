@@ -24,7 +24,9 @@ PUT_THREADS = 4
 
 READ, PACKING, PUT_AZURITE, PUT_FOLDER = "read", "pack", "put to Azurite", "put to a folder"
 GET_AZURITE, GET_FOLDER, UNPACKING = "get from Azurite", "get from a folder", "unpack"
-WRITE = "write the disk"
+WRITE, WRITE_FILE = "write the disk", "write a file"
+# How the way ends that hashes as the engine does: the floor hashes with SHA-256, as the peers do.
+OURS_ONLY = (", blake3 and zstd-1", ", blake3 and zstd")
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,21 @@ class Floors:
             )  # fmt: skip
             self._world.drop_upload(name)
             yield Measured("restore", WRITE, _threads(threads), usage, size)
+            path = self._folder / "written"
+            usage = run_function(
+                transfers.write_file, path=str(path), ranges=self._disk.written, threads=threads
+            )
+            path.unlink()
+            yield Measured("restore", WRITE_FILE, _threads(threads), usage, size)
 
 
 def stages_of(operation: str, place: str) -> tuple[str, ...]:
     """The stages that an operation with a repository in ``place`` cannot do without."""
     if operation == "restore":
         # With a folder, ours and the peers restore to a file.
-        return (GET_AZURITE, UNPACKING, WRITE) if place == AZURITE else (GET_FOLDER, UNPACKING)
+        if place == AZURITE:
+            return (GET_AZURITE, UNPACKING, WRITE)
+        return (GET_FOLDER, UNPACKING, WRITE_FILE)
     if operation in ("full", "incremental") and place in (AZURITE, FOLDER):
         return (READ, PACKING, PUT_AZURITE if place == AZURITE else PUT_FOLDER)
     return ()

@@ -32,12 +32,14 @@ class Usage:
         cpu: seconds, user and system, of the process and its children.
         peak_mib: the most resident memory of the process and its children together.
         value: what a function returned; None for a command.
+        servers: seconds of CPU that the servers of this benchmark took meanwhile.
     """
 
     wall: float
     cpu: float
     peak_mib: float
     value: Any = None
+    servers: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def run_function(
 
 
 def _usage(answer: dict[str, Any]) -> Usage:
-    return Usage(answer["wall"], answer["cpu"], answer["peak"] / MIB, answer.get("value"))
+    peak = answer["peak"] / MIB
+    return Usage(answer["wall"], answer["cpu"], peak, answer.get("value"), answer["servers"])
 
 
 def _in_child(
@@ -118,6 +121,7 @@ def _in_child(
     variables["PYTHONPATH"] = f"{TESTS}{os.pathsep}{known}" if known else str(TESTS)
     # Nobody pays for what an earlier run has yet to write to disk.
     os.sync()
+    before = _cpu_of_children()
     child = subprocess.Popen(
         [sys.executable, "-m", "bench.child"],
         stdin=subprocess.PIPE,
@@ -135,4 +139,15 @@ def _in_child(
         raise
     if child.returncode:
         raise BenchError(f"The measuring process ended with {child.returncode}.")
-    return json.loads(output)
+    return {**json.loads(output), "servers": _cpu_of_children() - before}
+
+
+def _cpu_of_children() -> float:
+    """Seconds of CPU of the processes that this one has started and that still run: the servers."""
+    ticks = 0
+    for thread in Path("/proc/self/task").iterdir():
+        for pid in (thread / "children").read_text().split():
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

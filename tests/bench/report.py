@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .floors import Measured, stages_of
+from .floors import OURS_ONLY, Measured, stages_of
 from .image import Disk
 from .measure import Spread
 from .subject import OPERATIONS, Outcome, Subject
@@ -32,6 +32,7 @@ class Row:
         place: where the repository is; empty for the floor.
         wall: seconds.
         cpu: seconds, median.
+        servers: seconds of CPU that the servers took meanwhile, median.
         peak_mib: the highest of all runs.
         read: bytes, None where unknown.
         stored: bytes that the repository grew by, None where unknown.
@@ -43,6 +44,7 @@ class Row:
     place: str
     wall: Spread
     cpu: float
+    servers: float
     peak_mib: float
     read: int | None
     stored: int | None
@@ -106,16 +108,32 @@ class Report:
                 return row
         return None
 
-    def floor(self, operation: str, place: str) -> Row | None:
-        """The slowest stage, in its fastest way; None unless all stages were measured."""
+    def stages(self, operation: str, place: str) -> list[Row]:
+        """The stages, each in its fastest way; none unless all were measured."""
         rows = self.rows()
-        slowest = []
+        found = []
         for stage in stages_of(operation, place):
-            ways = [row for row in rows if (row.operation, row.stage) == (operation, stage)]
+            ways = [
+                row
+                for row in rows
+                if (row.operation, row.stage) == (operation, stage)
+                and not row.tool.endswith(OURS_ONLY)
+            ]
             if not ways:
-                return None
-            slowest.append(min(ways, key=lambda row: row.wall.median))
-        return max(slowest, key=lambda row: row.wall.median, default=None)
+                return []
+            found.append(min(ways, key=lambda row: row.wall.median))
+        return found
+
+    def floor(self, operation: str, place: str) -> Row | None:
+        """The slowest stage; None unless all stages were measured."""
+        stages = self.stages(operation, place)
+        return max(stages, key=lambda row: row.wall.median, default=None)
+
+    def all_stages(self, operation: str, place: str) -> float | None:
+        """Seconds in which these cores can do the work of all stages, the servers' included."""
+        stages = self.stages(operation, place)
+        seconds = sum(row.cpu + row.servers for row in stages) / int(self.machine["cores"])
+        return max([seconds, *(row.wall.median for row in stages)]) if stages else None
 
     def as_json(self, targets: Sequence[Any]) -> dict[str, Any]:
         return {
@@ -137,6 +155,7 @@ def _row(operation: str, tool: str, place: str, found: list[Outcome]) -> Row:
         place,
         Spread.of([usage.wall for usage in usages]),
         statistics.median(usage.cpu for usage in usages),
+        statistics.median(usage.servers for usage in usages),
         max(usage.peak_mib for usage in usages),
         _median_bytes([one.read for one in found]),
         _median_bytes([one.stored for one in found]),
@@ -175,6 +194,12 @@ def machine() -> dict[str, str]:
             words = text.split()
             found[program] = words[1] if len(words) > 1 else "unknown"
     return found
+
+
+def cpu_ticks() -> tuple[int, int]:
+    """Of all the processors' time so far: how much another guest of the host had, and all of it."""
+    first = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    return int(first[7]), sum(map(int, first))
 
 
 def _processor() -> str:

@@ -12,8 +12,8 @@ from .targets import Target
 BEGIN = "<!-- begin: written by make bench -->"
 END = "<!-- end: written by make bench -->"
 _HEADS = (
-    "operation", "tool", "repository", "wall s", "least-most", "CPU s", "peak MiB", "read MiB",
-    "stored MiB",
+    "operation", "tool", "repository", "wall s", "least-most", "CPU s", "servers' CPU s",
+    "peak MiB", "read MiB", "stored MiB",
 )  # fmt: skip
 _TARGET_HEADS = ("target", "has to be", "is", "")
 _TEXT_COLUMNS = 3
@@ -31,6 +31,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.wall.median:.2f}",
         f"{row.wall.least:.2f}-{row.wall.most:.2f}",
         f"{row.cpu:.2f}",
+        f"{row.servers:.2f}",
         f"{row.peak_mib:.0f}",
         _mib(row.read),
         _mib(row.stored),

@@ -18,14 +18,14 @@ class Target:
 
     Attributes:
         what: a short sentence without an end.
-        limit: the most or the least that ``value`` may be.
+        limit: the most or the least that ``value`` may be; None where it only explains.
         most: whether ``limit`` is the most.
         value: None when something that it needs was not measured.
         binding: false where the target does not hold for a disk of this size.
     """
 
     what: str
-    limit: float
+    limit: float | None
     most: bool
     value: float | None
     binding: bool = True
@@ -34,6 +34,8 @@ class Target:
     def verdict(self) -> str:
         if self.value is None:
             return "not measured"
+        if self.limit is None:
+            return "for comparison"
         if not self.binding:
             return "only from 4 GiB on"
         good = self.value <= self.limit if self.most else self.value >= self.limit
@@ -41,6 +43,8 @@ class Target:
 
     @property
     def bound(self) -> str:
+        if self.limit is None:
+            return ""
         return f"{'at most' if self.most else 'at least'} {self.limit:g}"
 
 
@@ -72,16 +76,19 @@ def _faster(
     return Target(what, least, most=False, value=value, binding=binding)
 
 
-def _against_floor(report: Report, operation: str, place: str) -> Target:
+def _against_floor(report: Report, operation: str, place: str) -> Iterator[Target]:
     floor = report.floor(operation, place)
     value = _ratio(_wall(_ours(report, operation, place)), _wall(floor))
     stage = f" ({floor.tool.removeprefix('floor: ')})" if floor else ""
-    return Target(f"{operation}: ours / slowest stage{stage}, {place}", 1.3, True, value)
+    yield Target(f"{operation}: ours / slowest stage{stage}, {place}", 1.3, True, value)
+    value = _ratio(_wall(_ours(report, operation, place)), report.all_stages(operation, place))
+    cores = report.machine["cores"]
+    yield Target(f"{operation}: ours / all stages on {cores} cores, {place}", None, True, value)
 
 
 def _full(report: Report) -> Iterator[Target]:
     for place in (AZURITE, FOLDER):
-        yield _against_floor(report, "full", place)
+        yield from _against_floor(report, "full", place)
     yield _faster(report, "full", "rclone", AZURITE, 2)
     yield _faster(report, "full", "restic through rclone", AZURITE, 2)
     for peer in ("restic", "borg 64 KiB", "borg 4 MiB"):
@@ -105,7 +112,7 @@ def _incremental(report: Report) -> Iterator[Target]:
 
 def _restore(report: Report) -> Iterator[Target]:
     for place in (AZURITE, FOLDER):
-        yield _against_floor(report, "restore", place)
+        yield from _against_floor(report, "restore", place)
     yield _faster(report, "restore", "restic through rclone", AZURITE, 1)
     for peer in ("restic", "borg 64 KiB", "borg 4 MiB"):
         yield _faster(report, "restore", peer, FOLDER, 1)

@@ -108,6 +108,21 @@ def write_disk(url: str, ca_file: str, ranges: list[Range], threads: int) -> int
     return in_threads(threads, work, requests(ranges))
 
 
+def write_file(path: str, ranges: list[Range], threads: int) -> int:
+    """Write noise to ranges of a sparse file, without waiting for the disk below."""
+    noise = memoryview(os.urandom(REQUEST))
+
+    def work(share: list[Range]) -> int:
+        with Path(path).open("r+b", buffering=0) as file:
+            for start, end in share:
+                os.pwrite(file.fileno(), noise[: end - start], start)
+        return sum(end - start for start, end in share)
+
+    with Path(path).open("wb") as file:
+        file.truncate(ranges[-1][1])
+    return in_threads(threads, work, requests(ranges))
+
+
 def put_blobs(url: str, lengths: list[int], threads: int) -> int:
     """Put blobs of noise; ``url`` is the container's with a SAS. Their names are numbers."""
     noise = memoryview(os.urandom(max(lengths)))
