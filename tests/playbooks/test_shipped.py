@@ -22,29 +22,36 @@ REPOSITORY = {
     "passphrase": "made up for a test",
 }
 IMAGE_BACKUP = {"image_backup_repository": REPOSITORY}
+FROM_BACKUP = {**IMAGE_BACKUP, "restore_source": "backup", "restore_repository": REPOSITORY}
+FILES = {
+    "restore_target": "files",
+    "restore_directory": "{{ folder }}/restored-{{ inventory_hostname }}",
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A playbook, its variables, and whether there are restore points beforehand."""
+    """A playbook with its variables, and the playbook that runs beforehand with the same."""
 
     playbook: str
     variables: dict[str, Any] = field(default_factory=dict)
-    protected: bool = True
+    before: str | None = None
 
 
 CASES = {
-    "snapshot": Case("snapshot", protected=False),
-    "snapshot-by-name": Case("snapshot", {"snapshot_name": "before-upgrade"}, protected=False),
-    "image-backup": Case(
-        "image_backup", {**IMAGE_BACKUP, "image_backup_verify": True}, protected=False
-    ),
+    "snapshot": Case("snapshot"),
+    "snapshot-by-name": Case("snapshot", {"snapshot_name": "before-upgrade"}),
+    "image-backup": Case("image_backup", {**IMAGE_BACKUP, "image_backup_verify": True}),
     "image-backup-of-points": Case(
-        "image_backup", {**IMAGE_BACKUP, "image_backup_source": "restore_point"}, protected=False
+        "image_backup", {**IMAGE_BACKUP, "image_backup_source": "restore_point"}
     ),
-    "restore-new-vm": Case("restore", NEW_VM),
-    "restore-in-place": Case("restore", IN_PLACE),
-    "restore-disks": Case("restore", DISKS),
+    "restore-new-vm": Case("restore", NEW_VM, "snapshot"),
+    "restore-in-place": Case("restore", IN_PLACE, "snapshot"),
+    "restore-disks": Case("restore", DISKS, "snapshot"),
+    "restore-backup-new-vm": Case("restore", {**FROM_BACKUP, **NEW_VM}, "image_backup"),
+    "restore-backup-in-place": Case("restore", {**FROM_BACKUP, **IN_PLACE}, "image_backup"),
+    "restore-backup-disks": Case("restore", {**FROM_BACKUP, **DISKS}, "image_backup"),
+    "restore-backup-files": Case("restore", {**FROM_BACKUP, **FILES}, "image_backup"),
 }
 
 
@@ -74,8 +81,8 @@ def test_check_mode_foretells_and_the_second_run_changes_nothing(
 ) -> None:
     playbook = tree.fqcn(case.playbook)
     machines = inventory()
-    if case.protected:
-        assert stage.run(tree.fqcn("snapshot"), *machines).rc == 0
+    if case.before:
+        assert stage.run(tree.fqcn(case.before), *machines, **case.variables).rc == 0
 
     last = stage.last_request()
     foretold = stage.run(playbook, *machines, "--check", "--diff", **case.variables)

@@ -274,12 +274,17 @@ def _state(resource: dict[str, Any]) -> str | None:
     return (resource.get("properties") or {}).get("provisioningState")
 
 
+_VERBS = {
+    "get": "read", "grant access": "grant access to", "revoke access": "revoke access to"
+}  # fmt: skip
+
+
 def verb_phrase(operation: str) -> str:
     """``restore_points.begin_create`` in words: create restore point."""
     group, name = operation.split(".")
     verb = name.removeprefix("begin_").replace("_or_update", "").replace("_", " ")
     noun = group.removesuffix("s").replace("_", " ")
-    return f"{'read' if verb == 'get' else verb} {noun}"
+    return f"{_VERBS.get(verb, verb)} {noun}"
 
 
 def _json(body: dict[str, Any]) -> bytes:

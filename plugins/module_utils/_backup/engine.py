@@ -253,7 +253,7 @@ class Backup:
     ) -> tuple[list[DiskImage], int]:
         """Read all disks; the images, and the bytes that were stored for them."""
         request, repository = self._request, self._repository
-        index = ChunkIndex(repository, run)
+        index = ChunkIndex(repository, run, now=self._clock.now())
         packs = PackWriter(repository, on_stored=index.stored)
         at_once = min(request.disks_at_once, len(machine.disks))
         with (
@@ -323,7 +323,7 @@ class Backup:
         found = housekeeping.superfluous(self._arm, self._repository, key, keep, groups)
         point = backup.source.get("restore_point")
         if point:
-            found += housekeeping.superfluous_points(self._arm, point, keep)
+            found += housekeeping.superfluous_points(self._arm, point, keep, history.ids)
             if self._request.keep == "none":
                 found.append(point)
         return found

@@ -142,12 +142,18 @@ def superfluous(
     return found
 
 
-def superfluous_points(arm: ArmClient, point: str, keep: set[str]) -> list[str]:
-    """The restore points that backups made in a point's collection and that are not to be kept."""
+def superfluous_points(
+    arm: ArmClient, point: str, keep: set[str], committed: set[str]
+) -> list[str]:
+    """The restore points of these backups in a point's collection that are not to be kept.
+
+    A restore point has no tags: whose it is, the id of the backup in its name tells.
+    """
     parsed = ResourceId.parse(point)
     found = []
     for raw in list_points(arm, parsed.group, parsed.name):
-        if not raw["name"].startswith(POINT_PREFIX) or same_id(raw["id"], point):
+        run = raw["name"].removeprefix(POINT_PREFIX)
+        if run == raw["name"] or run not in committed or same_id(raw["id"], point):
             continue
         if not any(disk.lower() in keep for disk in disk_restore_points(raw)):
             found.append(raw["id"])

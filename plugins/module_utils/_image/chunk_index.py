@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from itertools import chain
 
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
@@ -28,6 +29,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import 
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._image.segments import Segment
+from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_order
+from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import StoredObject
 
 # Eight bytes each: 96 MiB. Beyond it the oldest segments are left out, and chunks stored twice.
 MOST_ENTRIES = 12_000_000
@@ -35,6 +38,9 @@ MOST_ENTRIES = 12_000_000
 RECENT = 1 << 16
 # Records of directories that are kept: about 300 bytes each.
 MOST_RECORDS_HELD = 1 << 16
+# How long a run goes on at most without putting the packs that it stored into a segment.
+_UNDER_WAY = timedelta(days=1)
+_READERS = 8
 _MERGE_COUNT = 24
 _MERGE_ENTRIES = 500_000
 
@@ -44,12 +50,20 @@ class ChunkIndex:
 
     Args:
         run: an id for the segments that this run writes; they sort by it.
+        now: when the run began. What lies a day in no segment is put into one.
     """
 
-    def __init__(self, repository: Repository, run: str, most_entries: int = MOST_ENTRIES) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        run: str,
+        most_entries: int = MOST_ENTRIES,
+        now: datetime | None = None,
+    ) -> None:
         self._repository = repository
         self._run = run
         self._most_entries = most_entries
+        self._lost_before = now - _UNDER_WAY if now else None
         self._lock = threading.Lock()
         self._add_lock = threading.Lock()
         self._load_lock = threading.Lock()
@@ -58,6 +72,7 @@ class ChunkIndex:
         self._live: dict[str, Segment] = {}
         self._recent: dict[bytes, Ref] = {}
         self._unwritten: list[tuple[int, PackPlace]] = []
+        self._adopted: list[Segment] = []
         self._written = 0
         self._directories = DirectoryCache(MOST_RECORDS_HELD)
         self.warnings: list[str] = []
@@ -165,45 +180,62 @@ class ChunkIndex:
 
     def _load_strays(self, known: set[bytes]) -> None:
         """Packs of no segment: those of runs that were killed, or that are under way."""
-        rows: list[tuple[int, PackPlace]] = []
-        packs = 0
-        for found in self._repository.store.list(names.PACKS):
-            pack = names.pack_id(found.name)
-            if pack is None or pack in known:
-                continue
-            try:
-                place = find_directory(self._repository, pack, found.size)
-                directory = read_directory(self._repository, place)
-            except (ObjectNotFound, DamagedObject) as error:
-                self.warnings.append(str(error))
-                continue
-            rows += [(segments.fingerprint(name), place) for name in directory.records]
-            packs += 1
-            if len(rows) >= RECENT:
-                self._segments.append(segments.build(rows))
-                rows = []
+        strays = (
+            found
+            for found in self._repository.store.list(names.PACKS)
+            if (pack := names.pack_id(found.name)) and pack not in known
+        )
+        kinds: dict[bool, list[tuple[int, PackPlace]]] = {False: [], True: []}
+        with ThreadPoolExecutor(_READERS) as pool:
+            for lost, rows in in_order(pool, 2 * _READERS, self._stray, strays):
+                kinds[lost] += rows
+                if len(kinds[lost]) >= RECENT:
+                    self._take_strays(lost, kinds[lost])
+                    kinds[lost] = []
+        for lost, rows in kinds.items():
+            self._take_strays(lost, rows)
+
+    def _stray(self, found: StoredObject) -> tuple[bool, list[tuple[int, PackPlace]]]:
+        """Whether a run that is over left a pack behind, and what it holds."""
+        lost = self._lost_before is not None and found.modified < self._lost_before
+        pack = names.pack_id(found.name) or b""
+        try:
+            place = find_directory(self._repository, pack, found.size)
+            directory = read_directory(self._repository, place)
+        except (ObjectNotFound, DamagedObject) as error:
+            self.warnings.append(str(error))
+            return lost, []
+        return lost, [(segments.fingerprint(name), place) for name in directory.records]
+
+    def _take_strays(self, lost: bool, rows: list[tuple[int, PackPlace]]) -> None:
         if rows:
-            self._segments.append(segments.build(rows))
+            segment = segments.build(rows)
+            self._segments.append(segment)
+            if lost:
+                self._adopted.append(segment)
 
     # -- writing
 
     def write(self) -> None:
-        """Store what packs of this run hold, for later runs."""
+        """Store what packs hold of this run, and of runs that were killed, for later runs."""
         with self._lock:
             rows, self._unwritten = self._unwritten, []
-            if not rows:
-                return
-            self._written += 1
-            segment = segments.build(rows)
-            self._segments.append(segment)
-            stored = {place.pack for _print, place in rows}
-            self._recent = {
-                name: ref for name, ref in self._recent.items() if ref.pack not in stored
-            }
-            name = f"{names.SEGMENTS}{self._run}-{self._written:04d}"
-            self._live[name] = segment
+            new, self._adopted = self._adopted, []
+            if rows:
+                new.append(segments.build(rows))
+                self._segments.append(new[-1])
+                stored = {place.pack for _print, place in rows}
+                self._recent = {
+                    name: ref for name, ref in self._recent.items() if ref.pack not in stored
+                }
+            named: dict[str, Segment] = {}
+            for segment in new:
+                self._written += 1
+                named[f"{names.SEGMENTS}{self._run}-{self._written:04d}"] = segment
+            self._live.update(named)
         repository = self._repository
-        repository.store.put(name, repository.codec.seal(name, segments.encode(segment)))
+        for name, segment in named.items():
+            repository.store.put(name, repository.codec.seal(name, segments.encode(segment)))
 
     def merge(self, now: datetime) -> None:
         """Make one segment of many small ones. Those that it replaces are deleted if they can be."""

@@ -193,7 +193,11 @@ class Lease:
         """
         now = self._clock.now()
         seen = {one.name for one in self._repository.store.list(_prefix(self._scope))}
-        state = read_state(self._repository, self._scope)
+        try:
+            state = read_state(self._repository, self._scope)
+        except DamagedObject as error:
+            error.hint = f"If nothing works on {self._subject}, delete this object."
+            raise
         if state and state.live(now):
             raise self._held(state)
         if state and not state.released:

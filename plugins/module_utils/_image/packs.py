@@ -148,7 +148,9 @@ class PackWriter:
         self._check()
 
     def close(self) -> None:
-        """End without storing what is left."""
+        """End without storing what is left; who adds more is refused."""
+        if self._failed is None:
+            self._failed = StorageError("The backup is over; nothing more is stored.")
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _check(self) -> None:

@@ -323,7 +323,8 @@ def damage_found(repository: Repository, report: Report) -> DamageFound:
     return DamageFound(
         text,
         verification(report),
-        hint="Backups that are not named were found whole, as far as they were read.",
+        hint="Backups that are not named were found whole, as far as they were read. How the next"
+        " backup stores anew what is damaged: 'When something is damaged' in docs/repository-format.md.",
     )
 
 

@@ -266,6 +266,8 @@ def _write_one(
         return raw
     converted = raw.with_suffix(".qcow2-partial")
     partial.append(converted)
+    # With rights of its own: qemu-img would take what the umask leaves.
+    _create(converted)
     command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(converted)]
     told = subprocess.run(  # noqa: S603 - a program with names that we made
         command, capture_output=True, text=True, check=False
@@ -275,6 +277,7 @@ def _write_one(
             f"qemu-img cannot make {one.path.name}: {told.stderr.strip()}", code="QemuImgFailed"
         )
     raw.unlink()
+    _sync(converted)
     return converted
 
 
@@ -312,13 +315,25 @@ def _write_record(outcome: FilesOutcome) -> None:
         "configuration": backup.configuration if backup else None,
     }
     temporary = outcome.record.with_name(f".{RECORD}.{uuid4().hex[:8]}.partial")
+    _create(temporary)
     temporary.write_text(json.dumps(body, indent=1))
+    _sync(temporary)
     os.replace(temporary, outcome.record)
-    folder = os.open(outcome.record.parent, os.O_RDONLY)
+    _sync(outcome.record.parent)
+
+
+def _create(path: Path) -> None:
+    """An empty file for its owner alone."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+
+
+def _sync(path: Path) -> None:
+    """Bring a file or folder to the disk."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 @contextmanager
@@ -335,5 +350,3 @@ def _in_words(folder: Path) -> Iterator[None]:
             resource=str(folder),
             hint=hint,
         ) from error
-    finally:
-        pass

@@ -12,7 +12,11 @@ from typing import Any, BinaryIO
 
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.engine import Backup, Outcome
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import BackupRequest
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
+    default_collection,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import list_snapshots
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import NotFound
 from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
@@ -132,6 +136,17 @@ class Place:
     def snapshots(self) -> set[str]:
         found = list_snapshots(self.bench.look, self.machine.group)
         return {snapshot["name"] for snapshot in found}
+
+    def restore_points(self) -> set[str]:
+        """The names of the machine's restore points, in its own collection."""
+        group, collection = self.machine.group, default_collection(self.machine.name)
+        try:
+            found = self.bench.look.read(
+                "restore_point_collections.get", "", group, collection, expand="restorePoints"
+            )
+        except NotFound:
+            return set()
+        return {point["name"] for point in found["properties"].get("restorePoints", [])}
 
     def active_sas(self) -> int:
         return len(self.bench.local.app.state.sas.active())

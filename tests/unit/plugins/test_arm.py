@@ -251,6 +251,7 @@ def test_operations_in_words() -> None:
     assert verb_phrase("restore_points.begin_create") == "create restore point"
     assert verb_phrase("virtual_machines.begin_create_or_update") == "create virtual machine"
     assert verb_phrase("disks.get") == "read disk"
+    assert verb_phrase("snapshots.begin_grant_access") == "grant access to snapshot"
 
 
 # -- lists

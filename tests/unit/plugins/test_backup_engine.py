@@ -185,6 +185,20 @@ def test_what_is_kept_of_the_snapshots(place: Place) -> None:
     assert len(outcome.deleted) == 4
 
 
+@pytest.mark.parametrize("source", ["snapshot", "restore_point"])
+def test_two_repositories_of_one_machine_leave_each_other_alone(place: Place, source: str) -> None:
+    folder = place.folder / "other"
+    folder.mkdir()
+    other = Place(place.bench, place.machine, folder)
+    other.create()
+    for turn in range(3):
+        for one in (place, other):
+            made = one.backup(source=source)
+            assert set(levels(made)) == {"incremental" if turn else "full"}
+            assert len(made.deleted) == (0 if turn < 2 else 1 if source == "restore_point" else 2)
+    assert other.snapshots() == place.snapshots()
+
+
 def test_disks_that_cannot_be_read_are_named_before_anything_starts(place: Place) -> None:
     bench, machine = place.bench, place.machine
     name = bench.attached(machine)[0][0].rpartition("/")[2]

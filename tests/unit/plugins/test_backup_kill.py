@@ -91,10 +91,12 @@ def test_killed_at_any_moment(place: Place) -> None:
         assert list(repository.store.list(names.LEASES)) == []
         assert list(repository.store.list(names.LEDGERS)) == []
         assert place.active_sas() == 0
-        committed_sources = {
-            image.source.rpartition("/")[2]
+        sources = {
+            image.source
             for _name, backup in manifest.read_all(repository, manifest.listed(repository))
             for image in backup.disks
         }
-        assert place.snapshots() <= committed_sources
+        assert place.snapshots() <= {source.rpartition("/")[2] for source in sources}
+        points = {source.split("/")[-3] for source in sources if "/restorePoints/" in source}
+        assert place.restore_points() <= points
     check(place, known)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
     BackupWanted,
 )
@@ -17,7 +18,10 @@ from ansible_collections.vmguard.azure.plugins.module_utils._restore.request imp
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.upload import Uploader
 from backup_bench import Place, open_place
-from restore_bench import Bench, open_bench
+from restore_bench import FOREVER, NETWORK_API, Bench, open_bench
+
+from local_azure.config import Config
+from local_azure.launcher import LocalAzure
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +38,15 @@ def place(bench: Bench, tmp_path: Path) -> Iterator[Place]:
 
 
 def bring_back(
-    place: Place, target: str, backup: str = "latest", location: str | None = None, **options: Any
+    place: Place,
+    target: str,
+    backup: str = "latest",
+    location: str | None = None,
+    there: Bench | None = None,
+    **options: Any,
 ) -> Outcome:
-    bench, machine = place.bench, place.machine
+    """Restore, in another Azure if there is one."""
+    bench, machine = there or place.bench, place.machine
     repository = place.open()
     arm = bench.arm()
     with Uploader(repository, bench.clock, workers=4) as uploader:
@@ -65,6 +75,41 @@ def test_a_new_machine_of_an_incremental_after_the_source_is_gone(place: Place) 
     assert bench.digests(outcome.vm_id, machine.luns) == digests
     assert place.active_sas() == 0
     again = bring_back(place, "new_vm", new_name="back")
+    assert again.reason == "AlreadyRestored"
+
+
+@pytest.fixture
+def far(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Another subscription, which holds nothing of the first one."""
+    subscription = "00000000-0000-4000-8000-0000000000ff"
+    with LocalAzure(Config(token_seconds=FOREVER, subscription=subscription)) as local:
+        both = tmp_path / "ca.pem"
+        both.write_text(bench.local.ca_file.read_text() + local.ca_file.read_text())
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(both))
+        yield Bench(local)
+
+
+def test_in_another_subscription_and_region(place: Place, far: Bench) -> None:
+    machine = place.machine
+    place.backup()
+    digests = place.bench.digests(machine.id, machine.luns)
+    neighbour = far.machine([], location="northeurope")
+    home: dict[str, Any] = {"there": far, "location": "northeurope"}
+    home |= {"new_resource_group": neighbour.group, "new_name": "back"}
+    with pytest.raises(InputError, match="needs a network: give subnet_id"):
+        bring_back(place, "new_vm", **home)
+    nic = far.get(neighbour)["properties"]["networkProfile"]["networkInterfaces"][0]["id"]
+    found = far.look.get(nic, NETWORK_API)
+    subnet = found["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"]
+
+    outcome = bring_back(place, "new_vm", subnet_id=subnet, **home)
+
+    assert outcome.ready and outcome.vm_id
+    assert far.login.subscription_id in outcome.vm_id
+    assert far.digests(outcome.vm_id, machine.luns) == digests
+    assert far.get(neighbour, "back")["location"] == "northeurope"
+    assert far.local.app.state.sas.active() == []
+    again = bring_back(place, "new_vm", subnet_id=subnet, **home)
     assert again.reason == "AlreadyRestored"
 
 

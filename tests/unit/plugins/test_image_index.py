@@ -9,11 +9,12 @@ import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageError
 from ansible_collections.vmguard.azure.plugins.module_utils._image import (
     chunk_index,
     names,
@@ -245,6 +246,31 @@ def test_without_any_segment_the_packs_tell(repository: Repository, three_runs: 
     index = fresh(repository)
     assert index.find(three_runs) == three_runs
     assert index.warnings == []
+
+
+def test_what_a_killed_run_left_is_looked_for_once(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = Run(repository, 1)
+    refs = killed.store(some(random.Random(1)))
+    killed.kill()
+    # Within a day, the run may still be under way and write its own.
+    now = datetime.now(timezone.utc)
+    for later, segments_there in ((timedelta(hours=23), 0), (timedelta(hours=25), 1)):
+        index = ChunkIndex(repository, "20260902t000000z-00000000", now=now + later)
+        assert index.find(refs) == refs
+        index.write()
+        assert len(segment_names(repository)) == segments_there
+    monkeypatch.setattr(chunk_index, "find_directory", None)
+    assert fresh(repository).find(refs) == refs
+
+
+def test_a_writer_that_is_closed_refuses_more(repository: Repository) -> None:
+    run = Run(repository, 1)
+    run.kill()
+    for _more_than_there_are_buffers in range(8):
+        with pytest.raises(StorageError, match="The backup is over"):
+            run.store([os.urandom(PACK)])
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut", "emptied", "missing"])

@@ -228,6 +228,29 @@ def test_a_missing_pack_is_named_with_the_backups_that_need_it(kept: Kept, perce
     assert needed == {1, 2}
 
 
+def test_a_full_heals_what_was_in_a_pack_that_was_moved_away(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    world = World(repository, pack_size=256 * 1024)
+    content = random_disk(40 * CHUNK, 5)
+    first = world.back_up(content)
+    name = next(iter(sizes(repository.store, names.PACKS)))
+    pack = tmp_path / "repository" / name
+    data = bytearray(pack.read_bytes())
+    data[100] ^= 1
+    pack.write_bytes(data)
+    # In its place, it is trusted: the next full is as damaged as the first.
+    second = world.back_up(content)
+    assert {one["id"] for one in verify(repository).backups} == {first.id, second.id}
+    away = tmp_path / "away"
+    pack.rename(away)
+    third = world.back_up(content)
+    assert world.stats.stored > 0
+    assert {one["id"] for one in verify(repository).backups} == {first.id, second.id}
+    away.rename(pack)
+    assert restore(repository, third.disks[0]) == bytes(content)
+    assert {one["id"] for one in verify(repository).backups} == {first.id, second.id}
+
+
 def test_every_pack_that_is_missing_is_named_not_the_first_alone(kept: Kept) -> None:
     holds_pages = {
         name

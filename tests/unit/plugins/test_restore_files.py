@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -99,6 +100,19 @@ def test_qemu_accepts_what_is_written(place: Place, image_format: str) -> None:
             subprocess.run(["qemu-img", "check", "-f", name, str(one.path)], check=True)
         command = ["qemu-img", "compare", "-f", name, "-F", "raw", str(one.path)]
         subprocess.run([*command, str(content[one.source.role])], check=True)
+
+
+@pytest.mark.parametrize("image_format", ["raw", "vhd", pytest.param("qcow2", marks=needs_qemu)])
+def test_nobody_else_may_read_what_is_written(place: Place, image_format: str) -> None:
+    place.backup()
+    before = os.umask(0)
+    try:
+        to_files(place, format=image_format)
+    finally:
+        os.umask(before)
+    found = list((place.folder / "out").iterdir())
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
+    assert len(found) == 3
 
 
 def test_one_wrong_byte_fails_and_leaves_nothing(place: Place) -> None:
