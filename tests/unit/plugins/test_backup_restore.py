@@ -95,7 +95,7 @@ def test_in_another_subscription_and_region(place: Place, far: Bench) -> None:
     digests = place.bench.digests(machine.id, machine.luns)
     neighbour = far.machine([], location="northeurope")
     home: dict[str, Any] = {"there": far, "location": "northeurope"}
-    home |= {"new_resource_group": neighbour.group, "new_name": "back"}
+    home |= {"new_group": neighbour.group, "new_name": "back"}
     with pytest.raises(InputError, match="needs a network: give subnet_id"):
         bring_back(place, "new_vm", **home)
     nic = far.get(neighbour)["properties"]["networkProfile"]["networkInterfaces"][0]["id"]
