@@ -14,8 +14,7 @@ options:
       - What to restore from.
       - V(restore_point) is a restore point in Azure.
       - V(backup) is an image backup in O(repository). The source machine, its subscription and
-        its snapshots need not
-        exist any more.
+        its snapshots need not exist any more.
     type: str
     choices: [restore_point, backup]
     default: restore_point
@@ -34,16 +33,14 @@ options:
     description:
       - The format of the image files.
       - V(vhd) is the fixed format that Azure takes for an upload. V(qcow2) needs C(qemu-img)
-        where the task runs, and
-        for a time as much space again.
+        where the task runs, and for a time as much space again.
     type: str
     choices: [raw, vhd, qcow2]
     default: raw
   location:
     description:
       - The region to restore an image backup in, when it is another than that of the source. Then
-        O(subnet_id) or
-        O(network_interfaces) say where in that region.
+        O(subnet_id) or O(network_interfaces) say where in that region.
     type: str
   disk_sizes:
     description:

@@ -83,15 +83,14 @@ def run_command(task: dict[str, Any]) -> dict[str, Any]:
 def run_function(task: dict[str, Any]) -> dict[str, Any]:
     """Call a function that starts no process; its module's import is not counted, its own are."""
     function = getattr(importlib.import_module(task["module"]), task["function"])
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    before = sum(_seconds(resource.getrusage(kind)) for kind in kinds)
+    before = _seconds(resource.getrusage(resource.RUSAGE_SELF))
     began = time.perf_counter()
     try:
         value = function(**task["arguments"])
     except Exception:  # noqa: BLE001 - the parent tells it
         return {"error": traceback.format_exc()}
     wall = time.perf_counter() - began
-    cpu = sum(_seconds(resource.getrusage(kind)) for kind in kinds) - before
+    cpu = _seconds(resource.getrusage(resource.RUSAGE_SELF)) - before
     return {"wall": wall, "cpu": cpu, "peak": _high_water(), "value": value}
 
 

@@ -43,7 +43,7 @@ def draw(report: Report) -> str:
 def _bars(report: Report, operation: str) -> list[tuple[str, str, Row]]:
     """Label, colour and row: tools, then the slowest stage for each place."""
     bars = [
-        (f"{row.tool}, {row.place}", "ours" if row.tool == OURS else "peer", row)
+        (f"{row.tool}, {row.place}", "ours" if row.tool.startswith(OURS) else "peer", row)
         for row in report.rows()
         if row.operation == operation and row.stage is None
     ]

@@ -58,7 +58,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
 REPOSITORY_TAG = "vmguard-repository"
 MACHINE_TAG = "vmguard-vm"
 BACKUP_TAG = "vmguard-backup"
-POINT_PREFIX = "vmguard-"
+_POINT_PREFIX = "vmguard-"
 CRASH = "CrashConsistent"
 _NAME_LIMIT = 80
 Raw = dict[str, Any]
@@ -147,10 +147,15 @@ def _complete(snapshot: Raw) -> bool:
     return percent is None or percent >= 100
 
 
+def point_name(run: str) -> str:
+    """The name of the restore point that a backup takes; it says whose it is, as one has no tags."""
+    return f"{_POINT_PREFIX}{run}"
+
+
 def point_id(arm: ArmClient, machine: Machine, request: BackupRequest, run: str) -> str:
     """The id that the restore point of a backup will have."""
     collection = request.collection or default_collection(machine.name)
-    return restore_point_id(arm.subscription_id, request.group, collection, f"{POINT_PREFIX}{run}")
+    return restore_point_id(arm.subscription_id, request.group, collection, point_name(run))
 
 
 def take_point(

@@ -13,9 +13,9 @@ from ansible_collections.vmguard.azure.plugins.module_utils._backup import ledge
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.capture import (
     BACKUP_TAG,
     MACHINE_TAG,
-    POINT_PREFIX,
     REPOSITORY_TAG,
     disk_restore_points,
+    point_name,
     remove_all,
     snapshot_tags,
 )
@@ -78,7 +78,7 @@ def _made_by(arm: ArmClient, repository: Repository, key: str, run: str, resourc
     try:
         parsed = ResourceId.parse(resource)
         if parsed.type.lower() != "snapshots":
-            return parsed.child_names == (f"{POINT_PREFIX}{run}",)
+            return parsed.child_names == (point_name(run),)
         found = find_snapshot(arm, resource)
     except InputError:
         return False
@@ -145,16 +145,13 @@ def superfluous(
 def superfluous_points(
     arm: ArmClient, point: str, keep: set[str], committed: set[str]
 ) -> list[str]:
-    """The restore points of these backups in a point's collection that are not to be kept.
-
-    A restore point has no tags: whose it is, the id of the backup in its name tells.
-    """
+    """The restore points of these backups in a point's collection that are not to be kept."""
     parsed = ResourceId.parse(point)
-    found = []
-    for raw in list_points(arm, parsed.group, parsed.name):
-        run = raw["name"].removeprefix(POINT_PREFIX)
-        if run == raw["name"] or run not in committed or same_id(raw["id"], point):
-            continue
-        if not any(disk.lower() in keep for disk in disk_restore_points(raw)):
-            found.append(raw["id"])
-    return found
+    ours = {point_name(run) for run in committed}
+    return [
+        raw["id"]
+        for raw in list_points(arm, parsed.group, parsed.name)
+        if raw["name"] in ours
+        and not same_id(raw["id"], point)
+        and not any(disk.lower() in keep for disk in disk_restore_points(raw))
+    ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Any
 
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
@@ -91,17 +92,9 @@ def find_settings(store: Store) -> Settings | None:
         return None
 
 
-def _head(store: Store) -> Iterator[StoredObject]:
-    """The first objects of a place, more than a killed creation leaves."""
-    for number, found in enumerate(store.list()):
-        if number > _NAMED:
-            return
-        yield found
-
-
 def _leftover(store: Store) -> bool:
     """Whether nothing is there, or what a creation leaves that was killed before its end."""
-    found = list(_head(store))
+    found = list(islice(store.list(), _NAMED + 1))
     ours = len(found) <= _NAMED and all(one.name.startswith(names.KEYS) for one in found)
     return ours and next(store.strangers(), None) is None
 

@@ -181,7 +181,7 @@ class ChunkIndex:
     def _load_strays(self, known: set[bytes]) -> None:
         """Packs of no segment: those of runs that were killed, or that are under way."""
         strays = (
-            found
+            (pack, found)
             for found in self._repository.store.list(names.PACKS)
             if (pack := names.pack_id(found.name)) and pack not in known
         )
@@ -195,10 +195,10 @@ class ChunkIndex:
         for lost, rows in kinds.items():
             self._take_strays(lost, rows)
 
-    def _stray(self, found: StoredObject) -> tuple[bool, list[tuple[int, PackPlace]]]:
+    def _stray(self, stray: tuple[bytes, StoredObject]) -> tuple[bool, list[tuple[int, PackPlace]]]:
         """Whether a run that is over left a pack behind, and what it holds."""
+        pack, found = stray
         lost = self._lost_before is not None and found.modified < self._lost_before
-        pack = names.pack_id(found.name) or b""
         try:
             place = find_directory(self._repository, pack, found.size)
             directory = read_directory(self._repository, place)
