@@ -164,7 +164,7 @@ def set_reserved(disk: Resource, reserved: bool) -> None:
 
 
 def delete_disk(state: State, disk: Resource) -> None:
-    """Remove a disk with its content; whatever signature it has leads nowhere from now on."""
+    """Remove a disk or snapshot with its content; whatever signature it has leads nowhere from now on."""
     state.sas.revoke(disk.id)
     state.resources.remove(disk.id)
     image = disk.hidden.pop("image", None)

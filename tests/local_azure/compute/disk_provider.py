@@ -1,0 +1,234 @@
+"""What disks and snapshots have in common as resources: the life of what holds a disk's content."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from ..arm.operations import DISK_OPERATIONS
+from ..arm.resources import Resource
+from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Router
+from ..clock import wire_time
+from ..errors import conflict
+from ..http_types import Response, json_response
+from ..state import State
+from .access import Access, active_access_error, in_use, refresh
+from .content import Content
+from .disk_model import delete_disk, sku_tier
+from .disk_update import DiskUpdate, check_unchanged
+from .tracked import (
+    DISK_DELETE_RATE,
+    DISK_WRITE_RATE,
+    GET_RATE,
+    check_location,
+    disk_write_answer,
+    empty_answer,
+    listing,
+    member,
+    new_location,
+    properties_of,
+    tracked_id,
+)
+
+DEFAULT_SKU = "Standard_LRS"
+
+
+class DiskProvider(ABC):
+    """Creates, changes, shows and deletes the resources of one type, and gives access to them.
+
+    Attributes:
+        type: the full resource type; ``kind``: its last part.
+        noun: what messages call one.
+        echoed: what the first answer repeats of a request, beside its properties.
+        create_rate, access_rate: the headers with the calls that remain.
+    """
+
+    type: ClassVar[str]
+    kind: ClassVar[str]
+    noun: ClassVar[str]
+    echoed: ClassVar[tuple[str, ...]]
+    create_rate: ClassVar[dict[str, str]]
+    access_rate: ClassVar[dict[str, str]]
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._access = Access(state, self.access_rate, self._check_access)
+
+    def routes(self, router: Router) -> None:
+        group = f"{GROUP}{COMPUTE}/{self.kind}"
+        one = f"{group}/{{name}}"
+        router.add("GET", f"{SUBSCRIPTION}{COMPUTE}/{self.kind}", self._list)
+        router.add("GET", group, self._list)
+        router.add("PUT", one, self._put)
+        router.add("GET", one, self._get)
+        router.add("PATCH", one, self._patch)
+        router.add("DELETE", one, self._delete)
+        router.add("POST", f"{one}/beginGetAccess", self._begin_access)
+        router.add("POST", f"{one}/endGetAccess", self._end_access)
+
+    # -- what each type does its own way
+
+    @abstractmethod
+    def _content(self, call: Call, body: dict[str, Any], location: str) -> Content:
+        """What a new one will hold; refuses a request that cannot be."""
+
+    @abstractmethod
+    def _properties(
+        self, one: Resource, body: dict[str, Any], content: Content, sku: str
+    ) -> dict[str, Any]:
+        """The properties of a finished one; ``content`` is fetched with ``ready``."""
+
+    @abstractmethod
+    def _check_access(self, one: Resource, access: str) -> None:
+        """Refuse ``Read`` or ``Write`` access that its state does not allow."""
+
+    @abstractmethod
+    def _write_seconds(self) -> float:
+        """How long creating and changing one take."""
+
+    def _began(self, one: Resource, content: Content) -> None:
+        """It is there, and being created; by default nothing more happens."""
+        del one, content
+
+    def _check_delete(self, one: Resource) -> None:
+        """Refuse to delete one that something needs; by default none is needed."""
+        del one
+
+    def _shown(self, one: Resource) -> dict[str, Any]:
+        return one.answer()
+
+    # -- reading
+
+    def _find(self, call: Call) -> Resource:
+        found = self._state.resources.need(tracked_id(call, self.kind))
+        refresh(self._state, found)
+        return found
+
+    def _get(self, call: Call) -> Response:
+        return json_response(200, self._shown(self._find(call)), GET_RATE)
+
+    def _list(self, call: Call) -> Response:
+        group = call.params.get("group")
+        found = list(
+            self._state.resources.of_type(self.type, subscription=call["subscription"], group=group)
+        )
+        for one in found:
+            refresh(self._state, one)
+        bodies = [self._shown(one) for one in found]
+        return json_response(200, listing(bodies, upper_group=group is None))
+
+    # -- writing
+
+    def _put(self, call: Call) -> Response:
+        held = self._state.resources.get(tracked_id(call, self.kind))
+        failed = held is not None and held.properties["provisioningState"] == "Failed"
+        if held is None or (failed and held.hidden.get("image") is None):
+            return self._create(call)
+        body = call.body()
+        check_location(held, body)
+        check_unchanged(held, body)
+        return self._update(call, held, body)
+
+    def _create(self, call: Call) -> Response:
+        body = call.body()
+        location = new_location(self._state, call, body)
+        content = self._content(call, body, location)
+        new = self._echo(call, body, location)
+        new.hidden["image"] = content.image
+        self._state.resources.put(new)
+        self._began(new, content)
+        operation = self._state.operations.start(
+            kind=DISK_OPERATIONS,
+            subscription=call["subscription"],
+            location=location,
+            seconds=self._write_seconds(),
+            finish=lambda: self._finish(new, body, content),
+            abort=lambda: self._fail(new, content),
+            answer=new.answer,
+            poll_retry_after=self._state.config.retry_after.disk_poll,
+        )
+        return disk_write_answer(self._state, call, operation, new.answer(), self.create_rate)
+
+    def _echo(self, call: Call, body: dict[str, Any], location: str) -> Resource:
+        """What the first answer shows: the request, and nothing else yet."""
+        identity = tracked_id(call, self.kind)
+        shown: dict[str, Any] = {
+            "name": call["name"], "id": identity, "type": self.type, "location": location,
+        }  # fmt: skip
+        shown |= {key: copy.deepcopy(body[key]) for key in self.echoed if body.get(key) is not None}
+        shown["properties"] = {
+            **copy.deepcopy(properties_of(body)), "provisioningState": "Updating",
+        }  # fmt: skip
+        return Resource(identity, self.type, shown, {"created": wire_time(self._state.clock.now())})
+
+    def _finish(self, new: Resource, body: dict[str, Any], content: Content) -> None:
+        if self._state.resources.get(new.id) is not new:
+            self._discard(content)
+            return
+        sku = member(body, "sku").get("name") or DEFAULT_SKU
+        properties = self._properties(new, body, content, sku)
+        new.hidden["image"] = content.image
+        shown = {key: value for key, value in new.body.items() if key not in ("sku", "properties")}
+        new.body = {
+            **shown, "sku": {"name": sku, "tier": sku_tier(sku)}, "properties": properties,
+        }  # fmt: skip
+
+    def _fail(self, new: Resource, content: Content) -> None:
+        new.properties["provisioningState"] = "Failed"
+        new.hidden["image"] = None
+        self._discard(content)
+
+    def _discard(self, content: Content) -> None:
+        if content.image is not None:
+            self._state.store.delete(content.image)
+
+    def _patch(self, call: Call) -> Response:
+        return self._update(call, self._find(call), call.body())
+
+    def _update(self, call: Call, held: Resource, body: dict[str, Any]) -> Response:
+        if held.properties["provisioningState"] == "Updating":
+            raise conflict(
+                "Conflict", f"Another operation on {self.noun} {held.name} is in progress."
+            )
+        update = DiskUpdate(self._state, held, body)
+        operation = self._state.operations.start(
+            kind=DISK_OPERATIONS,
+            subscription=call["subscription"],
+            location=held.location,
+            seconds=self._write_seconds(),
+            finish=update.apply,
+            answer=held.answer,
+            poll_retry_after=self._state.config.retry_after.disk_poll,
+        )
+        return disk_write_answer(self._state, call, operation, update.echo(), DISK_WRITE_RATE)
+
+    def _delete(self, call: Call) -> Response:
+        held = self._state.resources.get(tracked_id(call, self.kind))
+        if held is None:
+            return Response(204)
+        self._check_delete(held)
+        if in_use(self._state, held):
+            raise active_access_error(held)
+        operation = self._state.operations.start(
+            kind=DISK_OPERATIONS,
+            subscription=call["subscription"],
+            location=held.location,
+            seconds=self._state.config.durations.delete,
+            finish=lambda: self._remove(held),
+        )
+        return empty_answer(self._state, call, operation, DISK_DELETE_RATE)
+
+    def _remove(self, held: Resource) -> None:
+        if self._state.resources.get(held.id) is held:
+            delete_disk(self._state, held)
+
+    # -- access
+
+    def _begin_access(self, call: Call) -> Response:
+        one = self._find(call)
+        return self._access.begin(call, one, one.location)
+
+    def _end_access(self, call: Call) -> Response:
+        one = self._find(call)
+        return self._access.end(call, one, one.location)
