@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import struct
 import threading
 from collections import OrderedDict
@@ -33,8 +32,6 @@ MOST_PACK_SIZE = 64 << 20
 MOST_RECORD = 4 << 20
 PACK_ID_SIZE = 16
 UPLOADS_AT_ONCE = 3
-# What the last records may take beyond a pack's size, and its directory.
-_ROOM = 4 << 20
 _TRAILER = struct.Struct("<I4s")
 _MAGIC = b"VMG1"
 # Records of a pack: they bound its directory, where chunks are almost empty.
@@ -87,9 +84,8 @@ class PackWriter:
         # Not the lock above: whoever has that one may be waiting for an upload to end.
         self._counting = threading.Lock()
         self._pool = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="pack")
-        # Memory for packs is used again and again: getting it anew costs more than filling it.
-        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        self._made = 0
+        # Packs on their way: who has the next one full waits until one of them has arrived.
+        self._room = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
         self._running: set[Future[None]] = set()
         self._failed: BaseException | None = None
         self.stored_bytes = 0
@@ -99,17 +95,10 @@ class PackWriter:
     def _begin(self) -> None:
         self._pack = os.urandom(PACK_ID_SIZE)
         self._box = self._repository.codec.box(names.pack(self._pack))
-        self._buffer: bytearray | None = None
+        # Joined only when the pack is full: one copy, in which other threads go on.
+        self._parts: list[bytes] = []
         self._refs: list[Ref] = []
         self._length = 0
-
-    def _memory(self) -> bytearray:
-        """A buffer for the next pack; waits while all of them are on their way."""
-        if self._made <= UPLOADS_AT_ONCE and self._free.empty():
-            buffer = bytearray(self._size + _ROOM)
-            self._made += 1
-            return buffer
-        return self._free.get()
 
     def add(self, records: Iterable[tuple[bytes, bytes]]) -> list[Ref]:
         """Take records, as ``(name, compressed)``; where they will lie.
@@ -127,9 +116,7 @@ class PackWriter:
     def _append(self, name: bytes, packed: bytes) -> Ref:
         stored = self._box.lock(packed, name)
         ref = Ref(name, self._pack, self._length, len(stored))
-        if self._buffer is None:
-            self._buffer = self._memory()
-        _put(self._buffer, self._length, stored)
+        self._parts.append(stored)
         self._refs.append(ref)
         self._length += len(stored)
         return ref
@@ -158,21 +145,21 @@ class PackWriter:
             raise self._failed
 
     def _send(self) -> None:
-        """Hand the pack to an upload."""
-        if self._buffer is None:
-            return
-        future = self._pool.submit(self._store, self._pack, self._buffer, self._refs, self._length)
+        """Hand the pack to an upload; waits while too many are on their way."""
+        self._room.acquire()
+        future = self._pool.submit(self._store, self._pack, self._parts, self._refs)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
         self._begin()
 
-    def _store(self, pack: bytes, buffer: bytearray, refs: list[Ref], length: int) -> None:
+    def _store(self, pack: bytes, parts: list[bytes], refs: list[Ref]) -> None:
         try:
-            place, end = seal_pack(self._repository, pack, buffer, refs, length)
-            with memoryview(buffer) as whole, whole[:end] as content:
-                self._repository.store.put(names.pack(pack), content)
+            place, end = seal_pack(self._repository, pack, parts, refs)
+            content = b"".join((*parts, end))
+            parts.clear()
+            self._repository.store.put(names.pack(pack), content)
             with self._counting:
-                self.stored_bytes += end
+                self.stored_bytes += len(content)
                 self.packs += 1
             if self._on_stored:
                 self._on_stored(place, refs)
@@ -180,32 +167,26 @@ class PackWriter:
             self._failed = error
             raise
         finally:
-            self._free.put(buffer)
-
-
-def _put(buffer: bytearray, at: int, data: bytes | memoryview) -> None:
-    """Write into a buffer, which grows where it has to."""
-    end = at + len(data)
-    if end > len(buffer):
-        buffer.extend(bytes(end - len(buffer)))
-    buffer[at:end] = data
+            self._room.release()
 
 
 def seal_pack(
-    repository: Repository, pack: bytes, buffer: bytearray, refs: list[Ref], length: int
-) -> tuple[PackPlace, int]:
-    """Add the directory and the trailer to a pack's records.
+    repository: Repository, pack: bytes, parts: Iterable[bytes], refs: list[Ref]
+) -> tuple[PackPlace, bytes]:
+    """What a pack ends with: its directory and the trailer.
 
     Args:
-        length: bytes of the records at the beginning of the buffer.
+        parts: the stored bytes of the records, in their order.
 
     Returns:
-        Where the directory lies, and the bytes of the whole pack.
+        Where the directory lies, and the bytes that follow the records.
     """
     codec = repository.codec
     digest = codec.digest()
-    with memoryview(buffer) as whole, whole[:length] as records:
-        digest.update(records)
+    length = 0
+    for part in parts:
+        digest.update(part)
+        length += len(part)
     body = {
         "digest": digest.hexdigest(),
         "records": [[ref.name.hex(), ref.offset, ref.length] for ref in refs],
@@ -213,8 +194,7 @@ def seal_pack(
     text = json.dumps(body, separators=(",", ":")).encode()
     directory = codec.seal(_directory_name(names.pack(pack)), text)
     end = directory + _TRAILER.pack(len(directory), _MAGIC)
-    _put(buffer, length, end)
-    return PackPlace(pack, length, len(directory)), length + len(end)
+    return PackPlace(pack, length, len(directory)), end
 
 
 def _directory_name(pack_name: str) -> str:

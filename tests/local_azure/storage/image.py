@@ -14,6 +14,9 @@ from .layers import Layer, LayerFiles, read_into, write_at
 from .pages import PAGE, allocated_pages, ceil_page, changed_pages, floor_page
 
 MIB = 1 << 20
+# Bytes that are read at a time: small enough for memory that has just been freed.
+_PIECE = 256 << 10
+_ZEROS = bytes(_PIECE)
 
 _serials = count(1)
 
@@ -87,7 +90,7 @@ class Image:
             read_into(handle, start, view[start - offset : end - offset])
         return bytes(buffer)
 
-    def read_pieces(self, offset: int, length: int, piece: int = MIB) -> Iterator[bytes]:
+    def read_pieces(self, offset: int, length: int, piece: int = _PIECE) -> Iterator[bytes]:
         """The same bytes in pieces of at most ``piece`` bytes, so that memory stays bounded.
 
         Raises:
@@ -97,13 +100,12 @@ class Image:
         return self._pieces(offset, offset + length, piece)
 
     def _pieces(self, start: int, end: int, piece: int) -> Iterator[bytes]:
-        zeros = bytes(min(piece, end - start))
         for at in range(start, end, piece):
             upto = min(at + piece, end)
             if self.has_bytes(at, upto):
                 yield self.read(at, upto - at)
             else:
-                yield zeros[: upto - at]
+                yield _ZEROS if upto - at == _PIECE else bytes(upto - at)
 
     def sha256(self) -> str:
         """The hexadecimal digest of the whole content, holes included."""

@@ -61,7 +61,7 @@ class PageBlob:
         return vhd.build(self.image.size, uuid5(_FOOTER_NAMES, str(self.image.family)))
 
     def read_pieces(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from ``start`` to ``end``, in pieces of at most 1 MiB."""
+        """The bytes from ``start`` to ``end``, in small pieces."""
         disk_end = min(end, self.image.size)
         if start < disk_end:
             yield from self.image.read_pieces(start, disk_end - start)
