@@ -31,17 +31,6 @@ class FixedAccess:
         return self._url
 
 
-class FileSink:
-    """A sparse file, written in place."""
-
-    def __init__(self, path: str, size: int) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.ftruncate(self.fd, size)
-
-    def write(self, start: int, data: bytes) -> None:
-        os.pwrite(self.fd, data, start)
-
-
 def _module(name: str) -> Any:
     import importlib
     import sys
@@ -136,8 +125,9 @@ def restore_disk(options: dict[str, Any], backup: str, url: str) -> int:
 
 
 def restore_file(options: dict[str, Any], backup: str, path: str) -> int:
-    """Write a backup into a sparse file."""
-    _image, written = _write(options, backup, lambda size: FileSink(path, size))
+    """Write a backup into a new sparse file."""
+    sink = _module("_image.file_sink").FileSink
+    _image, written = _write(options, backup, lambda size: sink(path, size))
     return written
 
 

@@ -31,6 +31,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     InputError,
     VmguardError,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._image.file_sink import FileSink
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter
@@ -257,7 +258,7 @@ def _write_one(
     image = one.source.image
     if image is None:
         raise InputError(f"There is no image of the disk {one.source.name}.")
-    with _Sink(raw, one.size) as sink:
+    with FileSink(raw, one.size) as sink:
         writer.write(image, sink, Stats())
         if image_format == "vhd":
             sink.write(one.size, footer(one.size, uuid4(), clock.now()))
@@ -279,30 +280,6 @@ def _write_one(
     raw.unlink()
     _sync(converted)
     return converted
-
-
-class _Sink:
-    """A sparse file."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o600)
-        os.ftruncate(self._fd, size)
-
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._fd)
-
-    def write(self, start: int, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._fd, view, start)
-            view, start = view[written:], start + written
-
-    def sync(self) -> None:
-        os.fsync(self._fd)
 
 
 def _write_record(outcome: FilesOutcome) -> None:

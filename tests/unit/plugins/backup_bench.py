@@ -17,6 +17,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_poi
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import list_snapshots
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import NotFound
+from ansible_collections.vmguard.azure.plugins.module_utils._image.file_sink import FileSink
 from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
 from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
@@ -54,17 +55,6 @@ def _data(file: BinaryIO) -> Iterator[int]:
         end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
         yield from range(start // MIB * MIB, end, MIB)
         at = end
-
-
-class FileSink:
-    """A raw image file."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.ftruncate(self.fd, size)
-
-    def write(self, start: int, data: bytes) -> None:
-        os.pwrite(self.fd, data, start)
 
 
 class Place:
@@ -115,15 +105,10 @@ class Place:
     def restore(self, image: DiskImage) -> Path:
         """An image as a file."""
         path = self.folder / f"restored-{image.role}"
-        sink = FileSink(path, image.size)
-        try:
-            with ThreadPoolExecutor(4) as pool:
-                throttle = Throttle(None, self.bench.clock)
-                DiskWriter(self.open(), pool, workers=4, throttle=throttle).write(
-                    image, sink, Stats()
-                )
-        finally:
-            os.close(sink.fd)
+        path.unlink(missing_ok=True)
+        with FileSink(path, image.size) as sink, ThreadPoolExecutor(4) as pool:
+            throttle = Throttle(None, self.bench.clock)
+            DiskWriter(self.open(), pool, workers=4, throttle=throttle).write(image, sink, Stats())
         return path
 
     def check(self, outcome: Outcome, content: Content) -> None:
