@@ -315,9 +315,7 @@ class Backup:
     def _superfluous(
         self, history: History, key: str, backup: Manifest, keep: set[str]
     ) -> list[str]:
-        sources = [disk.source for disk in backup.disks]
-        newest = history.newest()
-        sources += [disk.source for disk in newest.disks] if newest else []
+        sources = history.sources() | {disk.source for disk in backup.disks}
         groups = {ResourceId.parse(one).group for one in sources}
         groups.add(self._request.snapshot_group or self._request.group)
         found = housekeeping.superfluous(self._arm, self._repository, key, keep, groups)

@@ -41,6 +41,10 @@ class History:
         """The ids of all backups."""
         return {name.rpartition("/")[2] for name in self._names}
 
+    def sources(self) -> set[str]:
+        """What the disks were read from, in the backups that were looked at: those in use are among them."""
+        return {disk.source for backup in self._read.values() if backup for disk in backup.disks}
+
     def newest(self) -> Manifest | None:
         return next(self._backwards(), None)
 

@@ -37,6 +37,8 @@ NETWORK_API_VERSION = "2022-11-01"
 Raw = dict[str, Any]
 # Without these there is nothing to take a snapshot of.
 _NO_SNAPSHOT = ("UnmanagedDisk", "EphemeralOSDisk")
+# With these, its blocks can be read through a private endpoint alone.
+_PRIVATE = ("NetworkAccessPrivate", "PublicNetworkAccessDisabled")
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def read_machine(arm: ArmClient, request: BackupRequest) -> Machine:
         resource = resources.get(disk_id.lower())
         findings = _findings(vm, entry, resource, request)
         if findings:
-            blocked += [finding["message"] for finding in findings]
+            blocked += findings
         elif resource is not None:
             disks.append(_disk(entry, resource))
     _refuse(vm, blocked, disks)
@@ -140,24 +142,24 @@ def _findings(vm: Raw, entry: Raw, resource: Raw | None, request: BackupRequest)
         found = [one for one in found if one["reason"] in _NO_SNAPSHOT]
     exports = export_findings(resource, entry)
     if request.private_link:
-        exports = [
-            one
-            for one in exports
-            if one["reason"] not in ("NetworkAccessPrivate", "PublicNetworkAccessDisabled")
-        ]
+        exports = [one for one in exports if one["reason"] not in _PRIVATE]
     if resource is None and not found:
         name = entry.get("name")
         return [{"reason": "DiskNotFound", "message": f"Disk {name} cannot be found or read."}]
     return [*found, *exports]
 
 
-def _refuse(vm: Raw, blocked: list[str], disks: list[BackupDisk]) -> None:
+def _refuse(vm: Raw, blocked: list[Raw], disks: list[BackupDisk]) -> None:
     if blocked:
+        hint = "exclude_disks leaves disks out."
+        if any(one["reason"] in _PRIVATE for one in blocked):
+            hint += " Where the private endpoint can be reached, private_link: true reads them."
+        messages = " ".join(one["message"] for one in blocked)
         raise InputError(
-            f"{vm['name']} cannot be backed up: {' '.join(blocked)}",
+            f"{vm['name']} cannot be backed up: {messages}",
             code="DisksNotReadable",
             resource=vm["id"],
-            hint="exclude_disks leaves disks out.",
+            hint=hint,
         )
     if not disks:
         raise InputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.engine import Outcome
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import list_snapshots
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
 from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
 from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import LeaseHeld
@@ -199,21 +200,59 @@ def test_two_repositories_of_one_machine_leave_each_other_alone(place: Place, so
     assert other.snapshots() == place.snapshots()
 
 
-def test_disks_that_cannot_be_read_are_named_before_anything_starts(place: Place) -> None:
-    bench, machine = place.bench, place.machine
-    name = bench.attached(machine)[0][0].rpartition("/")[2]
-    body = bench.disk(machine, name)
-    properties = {**body["properties"], "networkAccessPolicy": "DenyAll"}
+def guard(place: Place, **settings: str) -> str:
+    """Change settings of the data disk; its name."""
+    bench, group = place.bench, place.machine.group
+    name = bench.attached(place.machine)[0][0].rpartition("/")[2]
+    body = bench.disk(place.machine, name)
+    properties = {**body["properties"], **settings}
     bench.look.run(
-        "disks.begin_create_or_update", name, machine.group, name,
+        "disks.begin_create_or_update", name, group, name,
         body={"location": body["location"], "properties": properties},
     )  # fmt: skip
-    before = len(bench.control.writes())
+    return name
+
+
+def test_disks_that_cannot_be_read_are_named_before_anything_starts(place: Place) -> None:
+    name = guard(place, networkAccessPolicy="DenyAll")
+    before = len(place.bench.control.writes())
     with pytest.raises(InputError, match=f"(?i){name} is DenyAll"):
         place.backup()
-    assert len(bench.control.writes()) == before
+    assert len(place.bench.control.writes()) == before
     outcome = place.backup(exclude_disks=["0"])
     assert outcome.backup.excluded_disks[0]["reason"] == "ExcludedByRequest"
+
+
+def test_a_private_disk_is_read_if_the_task_says_that_it_can(place: Place) -> None:
+    access = place.bench.named("diskAccesses", place.machine.group, "endpoint")
+    name = guard(place, networkAccessPolicy="AllowPrivate", diskAccessId=access)
+    with pytest.raises(InputError, match=f"(?i){name} can be read only through") as caught:
+        place.backup()
+    assert "private_link: true" in str(caught.value.hint)
+    place.scatter(0, 3)
+    content = place.export()
+    place.check(place.backup(private_link=True), content)
+    found = list_snapshots(place.bench.look, place.machine.group)
+    guards = [one["properties"] for one in found if one["name"].lower().startswith(name)]
+    # Whoever reads the snapshot is as near to the disk as who reads the disk.
+    assert [one["networkAccessPolicy"] for one in guards] == ["AllowPrivate"]
+    assert [one["diskAccessId"] for one in guards] == [access]
+
+
+def test_snapshots_in_a_group_of_their_own_are_used_and_deleted_there(place: Place) -> None:
+    vault = place.bench.machine([]).group
+
+    def kept() -> int:
+        return len(list_snapshots(place.bench.look, vault))
+
+    assert levels(place.backup(snapshot_group=vault)) == ["full", "full"]
+    assert levels(place.backup(snapshot_group=vault)) == ["incremental", "incremental"]
+    assert (kept(), place.snapshots()) == (4, set())
+    # The next ones are in the machine's group, and their base in the other one.
+    assert levels(place.backup()) == ["incremental", "incremental"]
+    assert (kept(), len(place.snapshots())) == (2, 2)
+    assert levels(place.backup(level="full")) == ["full", "full"]
+    assert (kept(), len(place.snapshots())) == (0, 2)
 
 
 def test_a_second_backup_of_the_machine_is_refused(place: Place) -> None:
