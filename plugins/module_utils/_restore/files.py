@@ -39,6 +39,11 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle impo
 from ansible_collections.vmguard.azure.plugins.module_utils._image.vhd import footer
 from ansible_collections.vmguard.azure.plugins.module_utils._restore import plan
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, SourceDisk
+from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder_files import (
+    FILE_MODE,
+    opened_folder,
+    write_new,
+)
 
 FORMATS = ("raw", "vhd", "qcow2")
 RECORD = "vmguard-restore.json"
@@ -268,7 +273,7 @@ def _write_one(
     converted = raw.with_suffix(".qcow2-partial")
     partial.append(converted)
     # With rights of its own: qemu-img would take what the umask leaves.
-    _create(converted)
+    converted.touch(FILE_MODE, exist_ok=False)
     command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(converted)]
     told = subprocess.run(  # noqa: S603 - a program with names that we made
         command, capture_output=True, text=True, check=False
@@ -278,7 +283,8 @@ def _write_one(
             f"qemu-img cannot make {one.path.name}: {told.stderr.strip()}", code="QemuImgFailed"
         )
     raw.unlink()
-    _sync(converted)
+    with converted.open("rb") as file:
+        os.fsync(file.fileno())
     return converted
 
 
@@ -292,25 +298,10 @@ def _write_record(outcome: FilesOutcome) -> None:
         "configuration": backup.configuration if backup else None,
     }
     temporary = outcome.record.with_name(f".{RECORD}.{uuid4().hex[:8]}.partial")
-    _create(temporary)
-    temporary.write_text(json.dumps(body, indent=1))
-    _sync(temporary)
-    os.replace(temporary, outcome.record)
-    _sync(outcome.record.parent)
-
-
-def _create(path: Path) -> None:
-    """An empty file for its owner alone."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-
-
-def _sync(path: Path) -> None:
-    """Bring a file or folder to the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    with opened_folder(str(outcome.record.parent), []) as folder:
+        write_new(folder, temporary.name, json.dumps(body, indent=1).encode())
+        os.replace(temporary, outcome.record)
+        os.fsync(folder)
 
 
 @contextmanager

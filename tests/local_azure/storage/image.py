@@ -16,7 +16,6 @@ from .pages import PAGE, allocated_pages, ceil_page, changed_pages, floor_page
 MIB = 1 << 20
 # Bytes that are read at a time: small enough for memory that has just been freed.
 _PIECE = 256 << 10
-_ZEROS = bytes(_PIECE)
 
 _serials = count(1)
 
@@ -101,11 +100,7 @@ class Image:
 
     def _pieces(self, start: int, end: int, piece: int) -> Iterator[bytes]:
         for at in range(start, end, piece):
-            upto = min(at + piece, end)
-            if self.has_bytes(at, upto):
-                yield self.read(at, upto - at)
-            else:
-                yield _ZEROS if upto - at == _PIECE else bytes(upto - at)
+            yield self.read(at, min(piece, end - at))
 
     def sha256(self) -> str:
         """The hexadecimal digest of the whole content, holes included."""

@@ -268,7 +268,7 @@ def test_what_a_killed_run_left_is_looked_for_once(
 def test_a_writer_that_is_closed_refuses_more(repository: Repository) -> None:
     run = Run(repository, 1)
     run.kill()
-    for _more_than_there_are_buffers in range(8):
+    for _more_than_are_on_their_way in range(8):
         with pytest.raises(StorageError, match="The backup is over"):
             run.store([os.urandom(PACK)])
 
