@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ..arm.operations import DISK_OPERATIONS
 from ..arm.resources import Resource
-from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Router
+from ..arm.router import Call, Router
 from ..clock import wire_time
 from ..errors import conflict
 from ..http_types import Response, json_response
@@ -21,6 +21,7 @@ from .tracked import (
     DISK_DELETE_RATE,
     DISK_WRITE_RATE,
     GET_RATE,
+    add_routes,
     check_location,
     disk_write_answer,
     empty_answer,
@@ -56,14 +57,10 @@ class DiskProvider(ABC):
         self._access = Access(state, self.access_rate, self._check_access)
 
     def routes(self, router: Router) -> None:
-        group = f"{GROUP}{COMPUTE}/{self.kind}"
-        one = f"{group}/{{name}}"
-        router.add("GET", f"{SUBSCRIPTION}{COMPUTE}/{self.kind}", self._list)
-        router.add("GET", group, self._list)
-        router.add("PUT", one, self._put)
-        router.add("GET", one, self._get)
-        router.add("PATCH", one, self._patch)
-        router.add("DELETE", one, self._delete)
+        one = add_routes(
+            router, self.kind, self._list,
+            PUT=self._put, GET=self._get, PATCH=self._patch, DELETE=self._delete,
+        )  # fmt: skip
         router.add("POST", f"{one}/beginGetAccess", self._begin_access)
         router.add("POST", f"{one}/endGetAccess", self._end_access)
 

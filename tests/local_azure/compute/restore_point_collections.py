@@ -7,7 +7,7 @@ from typing import Any
 
 from ..arm.operations import COMPUTE_OPERATIONS
 from ..arm.resources import Resource, need_group, new_guid, same_id
-from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Router
+from ..arm.router import Call, Router
 from ..errors import conflict, invalid_parameter
 from ..http_types import Response, json_response
 from ..state import State
@@ -19,6 +19,7 @@ from .restore_point_model import (
     shown_point,
 )
 from .tracked import (
+    add_routes,
     change_refused,
     check_location,
     empty_answer,
@@ -50,14 +51,10 @@ class RestorePointCollections:
         self._state = state
 
     def routes(self, router: Router) -> None:
-        group = f"{GROUP}{COMPUTE}/restorePointCollections"
-        one = f"{group}/{{name}}"
-        router.add("GET", f"{SUBSCRIPTION}{COMPUTE}/restorePointCollections", self._list)
-        router.add("GET", group, self._list)
-        router.add("PUT", one, self._put)
-        router.add("GET", one, self._get)
-        router.add("PATCH", one, self._patch)
-        router.add("DELETE", one, self._delete)
+        add_routes(
+            router, "restorePointCollections", self._list,
+            PUT=self._put, GET=self._get, PATCH=self._patch, DELETE=self._delete,
+        )  # fmt: skip
 
     def _find(self, call: Call) -> Resource:
         return self._state.resources.need(tracked_id(call, "restorePointCollections"))

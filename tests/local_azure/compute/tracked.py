@@ -6,7 +6,7 @@ from typing import Any
 
 from ..arm.operations import Operation
 from ..arm.resources import Resource, need_group
-from ..arm.router import Call
+from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Handler, Router
 from ..errors import ArmError, conflict, invalid_parameter
 from ..http_types import Response, json_response
 from ..state import State
@@ -26,6 +26,17 @@ DISK_ACCESS_RATE = rate("HighCostDiskHydrate3Min;999", "HighCostDiskHydrate30Min
 SNAPSHOT_RATE = rate(
     "HighCostSnapshotCreateHydrate3Min;999", "HighCostSnapshotCreateHydrate30Min;7999"
 )
+
+
+def add_routes(router: Router, kind: str, listed: Handler, **handlers: Handler) -> str:
+    """Route both lists of a kind of resource, and by method what is done to one; the path of one."""
+    group = f"{GROUP}{COMPUTE}/{kind}"
+    one = f"{group}/{{name}}"
+    router.add("GET", f"{SUBSCRIPTION}{COMPUTE}/{kind}", listed)
+    router.add("GET", group, listed)
+    for method, handler in handlers.items():
+        router.add(method, one, handler)
+    return one
 
 
 def tracked_id(call: Call, collection: str) -> str:

@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 from ..arm.operations import Operation
 from ..arm.resources import Resource
-from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Router
+from ..arm.router import Call, Router
 from ..http_types import Response, json_response
 from ..state import State
 from .marketplace import Marketplace
 from .sizes import Sizes
 from .tracked import (
     GET_RATE,
+    add_routes,
     check_location,
     empty_answer,
     listing,
@@ -52,14 +53,10 @@ class VirtualMachines:
         self._writes = Writes(state)
 
     def routes(self, router: Router) -> None:
-        group = f"{GROUP}{COMPUTE}/virtualMachines"
-        one = f"{group}/{{name}}"
-        router.add("GET", f"{SUBSCRIPTION}{COMPUTE}/virtualMachines", self._list)
-        router.add("GET", group, self._list)
-        router.add("PUT", one, self._put)
-        router.add("PATCH", one, self._patch)
-        router.add("GET", one, self._get)
-        router.add("DELETE", one, self._delete)
+        one = add_routes(
+            router, "virtualMachines", self._list,
+            PUT=self._put, PATCH=self._patch, GET=self._get, DELETE=self._delete,
+        )  # fmt: skip
         router.add("GET", f"{one}/instanceView", self._instance_view)
         router.add("GET", f"{one}/extensions", self._extensions)
         for action in _POWER:
