@@ -1,17 +1,17 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the Azure packages' exceptions to ours. Private: the door is ``_errors.from_azure``."""
+"""From the Azure packages' exceptions to ours. Private to this collection."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+from ._errors import (
     AuthError,
     AzureError,
     Conflict,
@@ -20,8 +20,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     OperationFailed,
     Throttled,
     VmguardError,
-    scrub,
 )
+from ._secrets import scrub
 
 _RENEW = (
     "Create a new client secret for the application in Microsoft Entra ID (App registrations,"
@@ -168,10 +168,29 @@ _UNAVAILABLE: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def translate(
+def from_azure(
+    error: Exception,
+    *,
+    operation: str,
+    resource: str | None = None,
+    secrets: Iterable[str | None] = (),
+) -> VmguardError:
+    """Turn an error of the Azure packages into one of ours (to be raised ``from error``).
+
+    Args:
+        error: an ``azure.core.exceptions.AzureError``; one of ours is returned as it is.
+        operation: what was being done, as a verb phrase: ``create restore point``.
+        resource: the resource's id or name.
+        secrets: literal values that must not appear in the result.
+    """
+    if isinstance(error, VmguardError):
+        return error
+    return _translate(error, operation, resource, tuple(secrets))
+
+
+def _translate(
     error: Exception, operation: str, resource: str | None, secrets: tuple[str | None, ...]
 ) -> VmguardError:
-    """See ``_errors.from_azure``."""
     from azure.core import exceptions as azure
 
     details: dict[str, Any] = {"operation": operation, "resource": resource, "secrets": secrets}

@@ -9,59 +9,11 @@ Every error is a whole sentence for a person (``message``), with what a program 
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
 from typing import Any
 
-HIDDEN = "***"
-
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(
-            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
-        ),
-        HIDDEN,
-    ),
-    # A shared access signature: the whole query goes, its other fields are of no use without it.
-    (re.compile(r"\?[^\s\"'<>\\]*?\bsig(?:=|%3D)[^\s\"'<>\\]*", re.I), f"?{HIDDEN}"),
-    (re.compile(r"(\b|%26|%3F)sig(=|%3D)[^&\s\"'<>\\;,]+", re.I), rf"\g<1>sig\g<2>{HIDDEN}"),
-    # The signed parts of an operation's address: certificate, signature, hash.
-    (re.compile(r"([?&][csh]=)[^&\s\"'<>\\]{20,}"), rf"\g<1>{HIDDEN}"),
-    (re.compile(r"\b(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.I), rf"\g<1>{HIDDEN}"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"), HIDDEN),
-    (
-        re.compile(
-            r"(\\?[\"']?\b(?:client_secret|client_assertion|access_?token|refresh_?token|id_?token"
-            r"|account_?key|shared_?access_?(?:key|signature)|azure_secret|azure_password"
-            r"|encryption_?key)\\?[\"']?\s*[:=]\s*\\?[\"']?)"
-            r"[^\s\"'&;,}\\]+",
-            re.I,
-        ),
-        rf"\g<1>{HIDDEN}",
-    ),
-    # Words of everyday language only where they are clearly a key with a value.
-    (
-        re.compile(r"([\"'](?:secret|password|passphrase)[\"']\s*:\s*)([\"']).*?\2", re.I),
-        rf"\g<1>\g<2>{HIDDEN}\g<2>",
-    ),
-    (re.compile(r"\b((?:secret|password|passphrase)=)[^\s\"'&;,}]+", re.I), rf"\g<1>{HIDDEN}"),
-)
-
-
-def scrub(text: str, *secrets: str | None) -> str:
-    """Return the text without signatures, tokens, keys and the given literal secrets.
-
-    Args:
-        text: any text: a message, a URL, a response body.
-        secrets: values known to the caller that must not appear, None and "" are passed over.
-    """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, HIDDEN)
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
+from ._secrets import scrub
 
 
 def _clean(text: object, secrets: Iterable[str | None]) -> str | None:
@@ -256,26 +208,3 @@ class StorageUnavailable(StorageError):
     """The storage does not answer, and the retries are used up."""
 
     default_code = "StorageUnavailable"
-
-
-def from_azure(
-    error: Exception,
-    *,
-    operation: str,
-    resource: str | None = None,
-    secrets: Iterable[str | None] = (),
-) -> VmguardError:
-    """Turn an error of the Azure packages into one of ours (to be raised ``from error``).
-
-    Args:
-        error: an ``azure.core.exceptions.AzureError``; one of ours is returned as it is.
-        operation: what was being done, as a verb phrase: ``create restore point``.
-        resource: the resource's id or name.
-        secrets: literal values that must not appear in the result.
-    """
-    if isinstance(error, VmguardError):
-        return error
-    # Here, not above: the table of sentences is of no use to a run without errors.
-    from ansible_collections.vmguard.azure.plugins.module_utils import _azure_errors
-
-    return _azure_errors.translate(error, operation, resource, tuple(secrets))

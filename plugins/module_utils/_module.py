@@ -8,21 +8,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import AUTH_SPEC, WAIT_SPEC
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.options import open_store
+
+from ._clock import SystemClock
+from ._errors import VmguardError
+from ._spec import AUTH_SPEC, WAIT_SPEC
+
+if TYPE_CHECKING:
+    from ._arm.client import ArmClient
+    from ._repository.repository import Repository
+    from ._storage.interface import Store
 
 
 class Task:
-    """One run of a module: its options, its client, and what it changed."""
+    """One run of a module: its options, its client, and what it changed.
+
+    Client, login, storage and repository are imported when a module first uses them.
+    """
 
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
@@ -33,11 +37,18 @@ class Task:
         self._diff: dict[str, Any] | None = None
         self._repository: Repository | None = None
 
+    def _login(self) -> Any:
+        from ._login.login import resolve_login
+
+        return resolve_login(self.params, os.environ)
+
     @cached_property
     def arm(self) -> ArmClient:
         """The client with the task's login; in check mode it refuses writes at the transport."""
+        from ._arm.client import ArmClient
+
         return ArmClient(
-            resolve_login(self.params, os.environ),
+            self._login(),
             clock=self.clock,
             wait_timeout=self.params.get("wait_timeout") or WAIT_SPEC["wait_timeout"]["default"],
             read_only=self.check_mode,
@@ -46,9 +57,11 @@ class Task:
     @cached_property
     def store(self) -> Store:
         """Where the option ``repository`` says that objects are; in check mode it refuses writes."""
+        from ._storage.options import open_store
+
         return open_store(
             self.params["repository"],
-            credential=lambda: resolve_login(self.params, os.environ).credential,
+            credential=lambda: self._login().credential,
             read_only=self.check_mode,
         )
 
@@ -59,6 +72,8 @@ class Task:
             NotARepository, WrongPassphrase, RepositoryError, StorageError: it cannot be.
         """
         if self._repository is None:
+            from ._repository.repository import Repository
+
             passphrase = self.params["repository"].get("passphrase")
             self._repository = Repository.open(self.store, passphrase)
         return self._repository

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    missing_library,
-)
+from ._errors import InputError, missing_library
 
 
 def apply_query(expression: str | None, result: dict[str, Any]) -> dict[str, Any]:

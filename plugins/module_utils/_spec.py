@@ -4,7 +4,7 @@
 """Options that many modules share. Private to this collection.
 
 None of the login options has an ``env_fallback`` or a default: the engine must be able to tell a
-task's option from the environment, and both from the credential file (see ``_auth.resolve_login``).
+task's option from the environment, and both from the credential file (see ``_login.login.resolve_login``).
 """
 
 from __future__ import annotations

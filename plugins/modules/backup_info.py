@@ -448,15 +448,12 @@ query_result:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._backup import result
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.status import parse_time
-from ansible_collections.vmguard.azure.plugins.module_utils._image import report
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._query import apply_query
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import (
-    QUERY_SPEC,
-    REPOSITORY_SPEC,
-)
+from ..module_utils._backup import result
+from ..module_utils._compute.status import parse_time
+from ..module_utils._image import report
+from ..module_utils._module import Task, run_module
+from ..module_utils._query import apply_query
+from ..module_utils._spec import QUERY_SPEC, REPOSITORY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "vm": {"type": "str"},

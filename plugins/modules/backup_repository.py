@@ -133,10 +133,10 @@ repository:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image import admin
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import CHUNK_SIZES
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import REPOSITORY_SPEC
+from ..module_utils._module import Task, run_module
+from ..module_utils._repository import admin
+from ..module_utils._repository.repository import CHUNK_SIZES
+from ..module_utils._spec import REPOSITORY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "chunk_size": {"type": "str", "choices": list(CHUNK_SIZES)},

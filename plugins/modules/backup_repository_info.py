@@ -200,13 +200,11 @@ query_result:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image import admin, report
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._query import apply_query
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import (
-    QUERY_SPEC,
-    REPOSITORY_SPEC,
-)
+from ..module_utils._image import report
+from ..module_utils._module import Task, run_module
+from ..module_utils._query import apply_query
+from ..module_utils._repository import admin
+from ..module_utils._spec import QUERY_SPEC, REPOSITORY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {**REPOSITORY_SPEC, **QUERY_SPEC}
 

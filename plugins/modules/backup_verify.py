@@ -141,11 +141,11 @@ chunks:
 import random
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._image import report
-from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Verifier
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import REPOSITORY_SPEC
+from ..module_utils._errors import InputError
+from ..module_utils._image import report
+from ..module_utils._image.verifier import Verifier
+from ..module_utils._module import Task, run_module
+from ..module_utils._spec import REPOSITORY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "vm": {"type": "str"},

@@ -169,10 +169,10 @@ query_result:
 import os
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._connection import describe_connection
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._query import apply_query
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import QUERY_SPEC
+from ..module_utils._arm.connection import describe_connection
+from ..module_utils._module import Task, run_module
+from ..module_utils._query import apply_query
+from ..module_utils._spec import QUERY_SPEC
 
 
 def _act(task: Task) -> dict[str, Any]:

@@ -398,19 +398,14 @@ failure_deadline:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._backup import result
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.engine import Backup
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import (
-    LEVELS,
-    RESTORE_POINT,
-    SNAPSHOT,
-    BackupRequest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._duration import parse_duration
-from ansible_collections.vmguard.azure.plugins.module_utils._image.admin import foretold
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import REPOSITORY_SPEC
+from ..module_utils._backup import result
+from ..module_utils._backup.engine import Backup
+from ..module_utils._backup.request import LEVELS, RESTORE_POINT, SNAPSHOT, BackupRequest
+from ..module_utils._duration import parse_duration
+from ..module_utils._module import Task, run_module
+from ..module_utils._repository.admin import foretold
+from ..module_utils._repository.repository import Repository
+from ..module_utils._spec import REPOSITORY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "resource_group": {"type": "str", "required": True},

@@ -398,24 +398,13 @@ required_consistency:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_collections import (
-    vm_id_of,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_copies import (
-    ensure_copy,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_creation import (
-    ensure_absent,
-    ensure_vm_point,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
-    PointRequest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_waiting import (
-    Run,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._duration import parse_duration
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
+from ..module_utils._compute.restore_point_collections import vm_id_of
+from ..module_utils._compute.restore_point_copies import ensure_copy
+from ..module_utils._compute.restore_point_creation import ensure_absent, ensure_vm_point
+from ..module_utils._compute.restore_point_request import PointRequest
+from ..module_utils._compute.restore_point_waiting import Run
+from ..module_utils._duration import parse_duration
+from ..module_utils._module import Task, run_module
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "resource_group": {"type": "str", "required": True},

@@ -154,10 +154,8 @@ restore_point_collection:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_point_collections as collections,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
+from ..module_utils._compute import restore_point_collections as collections
+from ..module_utils._module import Task, run_module
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "resource_group": {"type": "str", "required": True},

@@ -113,12 +113,10 @@ query_result:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_point_collections as collections,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._query import apply_query
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import QUERY_SPEC
+from ..module_utils._compute import restore_point_collections as collections
+from ..module_utils._module import Task, run_module
+from ..module_utils._query import apply_query
+from ..module_utils._spec import QUERY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "resource_group": {"type": "str"},

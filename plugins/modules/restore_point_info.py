@@ -294,16 +294,12 @@ query_result:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_point_collections as collections,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_points as points,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._query import apply_query
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import QUERY_SPEC
+from ..module_utils._compute import restore_point_collections as collections
+from ..module_utils._compute import restore_points as points
+from ..module_utils._errors import InputError
+from ..module_utils._module import Task, run_module
+from ..module_utils._query import apply_query
+from ..module_utils._spec import QUERY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "id": {"type": "str"},

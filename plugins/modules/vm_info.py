@@ -326,14 +326,11 @@ query_result:
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.vm_selection import (
-    describe_vms,
-    select_vms,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._policy.selection import Selection
-from ansible_collections.vmguard.azure.plugins.module_utils._query import apply_query
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import QUERY_SPEC
+from ..module_utils._compute.vm_selection import describe_vms, select_vms
+from ..module_utils._module import Task, run_module
+from ..module_utils._policy.selection import Selection
+from ..module_utils._query import apply_query
+from ..module_utils._spec import QUERY_SPEC
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "name": {"type": "list", "elements": "str", "aliases": ["names"]},

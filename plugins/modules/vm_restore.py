@@ -386,25 +386,14 @@ failure:
     hint:
 """
 
-from ansible_collections.vmguard.azure.plugins.module_utils._module import Task, run_module
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
-    BackupWanted,
-    find_backup,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.files import (
-    FilesRequest,
-    restore_files,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.options import (
-    ARGUMENT_SPEC,
-    bandwidth,
-    check,
-    request_of,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.source import Wanted
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.upload import Uploader
+from ..module_utils._module import Task, run_module
+from ..module_utils._restore.backup_source import BackupWanted, find_backup
+from ..module_utils._restore.engine import restore
+from ..module_utils._restore.files import FilesRequest, restore_files
+from ..module_utils._restore.options import ARGUMENT_SPEC, bandwidth, check, request_of
+from ..module_utils._restore.request import Outcome
+from ..module_utils._restore.source import Wanted
+from ..module_utils._restore.upload import Uploader
 
 
 def _backup_wanted(task: Task, **more: object) -> BackupWanted:

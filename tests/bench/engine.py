@@ -43,13 +43,13 @@ def _module(name: str) -> Any:
 
 def _open(options: dict[str, Any]) -> Any:
     store = _module("_storage.options").open_store(options, credential=None, read_only=False)
-    return _module("_image.repository").Repository.open(store, options.get("passphrase"))
+    return _module("_repository.repository").Repository.open(store, options.get("passphrase"))
 
 
 def create(options: dict[str, Any], chunk_size: int) -> None:
     """Make the repository."""
     store = _module("_storage.options").open_store(options, credential=None, read_only=False)
-    _module("_image.repository").Repository.create(
+    _module("_repository.repository").Repository.create(
         store,
         chunk_size=chunk_size,
         passphrase=options.get("passphrase"),
@@ -67,13 +67,13 @@ def back_up(
         base: the id of the backup that changes are read since.
     """
     clock = _module("_clock").SystemClock()
-    levels, manifests = _module("_backup.levels"), _module("_image.manifest")
+    levels, manifests = _module("_backup.levels"), _module("_repository.manifest")
     repository = _open(options)
-    run = _module("_image.names").new_backup_id(clock.now(), os.urandom(4))
-    index = _module("_image.chunk_index").ChunkIndex(repository, run)
-    packs = _module("_image.packs").PackWriter(repository, on_stored=index.stored)
+    run = _module("_repository.names").new_backup_id(clock.now(), os.urandom(4))
+    index = _module("_repository.chunk_index").ChunkIndex(repository, run)
+    packs = _module("_repository.packs").PackWriter(repository, on_stored=index.stored)
     began = clock.now().isoformat()
-    with ThreadPoolExecutor(WORKERS) as pool, _module("_image.http").HttpPool(WORKERS) as http:
+    with ThreadPoolExecutor(WORKERS) as pool, _module("_disk.http").HttpPool(WORKERS) as http:
         reader = _module("_image.reader").DiskReader(
             repository, packs, index, pool, workers=WORKERS,
             throttle=_module("_image.throttle").Throttle(None, clock), check=lambda: None,
@@ -109,16 +109,16 @@ def verify(options: dict[str, Any]) -> dict[str, Any]:
     """Read all packs and prove every chunk."""
     repository = _open(options)
     verifier = _module("_image.verifier").Verifier(repository, 100, random.Random(1))
-    report = verifier.run(_module("_image.manifest").listed(repository))
+    report = verifier.run(_module("_repository.manifest").listed(repository))
     return {"sound": report.sound, "read": report.bytes_read}
 
 
 def restore_disk(options: dict[str, Any], backup: str, url: str) -> int:
     """Stream a backup into a disk that is open for upload, its VHD footer last."""
     clock = _module("_clock").SystemClock()
-    vhd = _module("_image.vhd")
-    with _module("_image.http").HttpPool(WORKERS) as http:
-        blob = _module("_image.page_blob").PageBlob(FixedAccess("the disk", url), http, clock)
+    vhd = _module("_disk.vhd")
+    with _module("_disk.http").HttpPool(WORKERS) as http:
+        blob = _module("_disk.page_blob").PageBlob(FixedAccess("the disk", url), http, clock)
         image, written = _write(options, backup, lambda _size: blob)
         blob.write(image.size, vhd.footer(image.size, uuid4(), clock.now()))
     return written
@@ -134,7 +134,7 @@ def restore_file(options: dict[str, Any], backup: str, path: str) -> int:
 def _write(options: dict[str, Any], backup: str, sink_of: Any) -> tuple[Any, int]:
     clock = _module("_clock").SystemClock()
     repository = _open(options)
-    image = _module("_image.manifest").find(repository, backup).disks[0]
+    image = _module("_repository.manifest").find(repository, backup).disks[0]
     stats = _module("_image.reader").Stats()
     with ThreadPoolExecutor(WORKERS) as pool:
         writer = _module("_image.restorer").DiskWriter(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Codec
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.codec import Codec
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 
 from local_azure.launcher import LocalAzure

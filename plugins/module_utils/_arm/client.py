@@ -14,20 +14,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.read_only import read_only_policy
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.throttling import retry_policy
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.waiting import (
-    operation_polling,
-    wait_until,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import Deadline, SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._clouds import PATIENCE
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    NotFound,
-    OperationFailed,
-    from_azure,
-    missing_library,
-)
+from .._azure_errors import from_azure
+from .._clock import Deadline, SystemClock
+from .._errors import NotFound, OperationFailed, missing_library
+from .._login.clouds import PATIENCE
+from .read_only import read_only_policy
+from .throttling import retry_policy
+from .waiting import operation_polling, wait_until
 
 FINAL_STATES = ("Succeeded", "Failed", "Canceled")
 
@@ -42,7 +35,7 @@ class ArmClient:
     """Reads, writes and waits, in one subscription.
 
     Args:
-        login: credential, cloud and subscription (``_auth.Login``).
+        login: credential, cloud and subscription (``_login.login.Login``).
         clock: the task's time.
         wait_timeout: seconds for everything that this client waits for, together.
         read_only: refuse every write at the transport (check mode).

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import WriteRefused
+from .._errors import WriteRefused
 
 READS = frozenset(("GET", "HEAD", "OPTIONS"))
 

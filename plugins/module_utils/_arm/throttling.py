@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import Deadline
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import Throttled
+from .._clock import Deadline
+from .._errors import Throttled
 
 RETRIES = 8
 LONGEST_BACKOFF = 60.0

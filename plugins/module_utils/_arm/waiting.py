@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import Deadline
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import OperationTimeout
+from .._clock import Deadline
+from .._errors import OperationTimeout
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0

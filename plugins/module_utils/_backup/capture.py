@@ -10,50 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.machine import (
-    BackupDisk,
-    Machine,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import (
-    RESTORE_POINT,
-    SNAPSHOT,
-    BackupRequest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import revoke
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    ResourceId,
-    resource_id,
-    restore_point_id,
-    same_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_creation import (
-    ensure_vm_point,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
-    PointRequest,
-    default_collection,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_waiting import (
-    Run,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_points import (
-    delete_point,
-    get_point,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import (
+from .._arm.client import ArmClient
+from .._clock import SystemClock
+from .._compute.disk_access import revoke
+from .._compute.ids import ResourceId, resource_id, restore_point_id, same_id
+from .._compute.restore_point_creation import ensure_vm_point
+from .._compute.restore_point_request import PointRequest, default_collection
+from .._compute.restore_point_waiting import Run
+from .._compute.restore_points import delete_point, get_point
+from .._compute.snapshots import (
     delete_snapshot,
     find_snapshot,
     get_snapshot,
     put_snapshot,
     snapshot_body,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    AzureError,
-    NotFound,
-    VmguardError,
-)
+from .._compute.storage_profile import disk_entries, disk_id, disk_restore_point_id
+from .._errors import AzureError, NotFound, VmguardError
+from .machine import BackupDisk, Machine
+from .request import RESTORE_POINT, SNAPSHOT, BackupRequest
 
 REPOSITORY_TAG = "vmguard-repository"
 MACHINE_TAG = "vmguard-vm"
@@ -198,21 +173,20 @@ def _now(act: Callable[[], Any], _predicted: Any = None) -> Any:
 
 
 def _sources(machine: Machine, raw: Raw) -> dict[str, str]:
-    storage = raw["properties"]["sourceMetadata"]["storageProfile"]
-    entries = [storage.get("osDisk") or {}, *(storage.get("dataDisks") or [])]
+    entries = disk_entries(raw["properties"]["sourceMetadata"])
     sources = {}
     for disk in machine.disks:
         held = next(
-            (one for one in entries if same_id((one.get("managedDisk") or {}).get("id"), disk.id)),
+            (one for one in entries if same_id(disk_id(one), disk.id)),
             None,
         )
-        if held is None or not (held.get("diskRestorePoint") or {}).get("id"):
+        if held is None or not disk_restore_point_id(held):
             raise AzureError(
                 f"The restore point {raw['name']} does not hold the disk {disk.name}.",
                 code="DiskNotInRestorePoint",
                 resource=raw["id"],
             )
-        sources[disk.unique_id] = held["diskRestorePoint"]["id"]
+        sources[disk.unique_id] = disk_restore_point_id(held)
     return sources
 
 
@@ -252,10 +226,8 @@ def remove(arm: ArmClient, resource: str) -> None:
 
 def disk_restore_points(raw: Raw) -> list[str]:
     """The ids of a restore point's disk restore points."""
-    storage = (raw["properties"].get("sourceMetadata") or {}).get("storageProfile") or {}
-    entries = [storage.get("osDisk") or {}, *(storage.get("dataDisks") or [])]
-    found = ((one.get("diskRestorePoint") or {}).get("id") for one in entries)
-    return [one for one in found if one]
+    entries = disk_entries(raw["properties"].get("sourceMetadata"))
+    return [found for found in map(disk_restore_point_id, entries) if found]
 
 
 def remove_all(arm: ArmClient, resources: Iterable[str]) -> list[str]:

@@ -12,44 +12,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._backup import capture, housekeeping
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.capture import Captured
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.history import History
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.ledger import Ledger
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.levels import (
-    Decision,
-    DiskHistory,
-    decide,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.machine import (
-    BackupDisk,
-    Machine,
-    configuration,
-    read_machine,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import (
-    RESTORE_POINT,
-    BackupRequest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.transfer import Transfer
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import ArmAccess
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.status import iso_time
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.chunk_index import ChunkIndex
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import HttpPool
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import Lease
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import PackWriter
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import DiskReader
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
+from .._arm.client import ArmClient
+from .._clock import SystemClock
+from .._compute.disk_access import ArmAccess
+from .._compute.ids import ResourceId
+from .._compute.status import iso_time
+from .._disk.http import HttpPool
+from .._errors import VmguardError
+from .._image.reader import DiskReader
+from .._image.throttle import Throttle
+from .._repository import manifest, names
+from .._repository.chunk_index import ChunkIndex
+from .._repository.lease import Lease
+from .._repository.manifest import DiskImage, Manifest
+from .._repository.packs import PackWriter
+from .._repository.repository import Repository
+from . import capture, housekeeping
+from .capture import Captured
+from .history import History
+from .ledger import Ledger
+from .levels import Decision, DiskHistory, decide
+from .machine import BackupDisk, Machine, configuration, read_machine
+from .request import RESTORE_POINT, BackupRequest
+from .transfer import Transfer
 
 UNDO_SECONDS = 900.0
 Write = Callable[..., Any]

@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.levels import (
-    DiskHistory,
-    Earlier,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.machine import BackupDisk
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectNotFound,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from .._errors import ObjectNotFound
+from .._repository import manifest
+from .._repository.errors import DamagedObject
+from .._repository.manifest import DiskImage, Manifest
+from .._repository.repository import Repository
+from .levels import DiskHistory, Earlier
+from .machine import BackupDisk
 
 
 class History:

@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._backup import ledger
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.capture import (
+from .._arm.client import ArmClient
+from .._compute.disk_access import revoke
+from .._compute.ids import ResourceId, same_id
+from .._compute.restore_points import get_point, list_points
+from .._compute.snapshots import find_snapshot, list_snapshots
+from .._errors import InputError, NotFound, VmguardError
+from .._repository.manifest import DiskImage
+from .._repository.repository import Repository
+from . import ledger
+from .capture import (
     BACKUP_TAG,
     MACHINE_TAG,
     REPOSITORY_TAG,
@@ -19,24 +26,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._backup.capture impo
     remove_all,
     snapshot_tags,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.history import History
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import revoke
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId, same_id
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_points import (
-    get_point,
-    list_points,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import (
-    find_snapshot,
-    list_snapshots,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    NotFound,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from .history import History
 
 Raw = dict[str, Any]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageDenied
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from .._errors import StorageDenied
+from .._repository import names
+from .._repository.errors import DamagedObject
+from .._repository.repository import Repository
 
 _LIMIT = 4 << 20
 _CLOSED = "closed"

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
+from .._repository.manifest import DiskImage, Manifest
 
 FULL, INCREMENTAL, DIFFERENTIAL, AUTO = "full", "incremental", "differential", "auto"
 # Changes cannot be computed across this size (Azure: restrictions of incremental snapshots). Bytes.

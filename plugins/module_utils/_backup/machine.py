@@ -9,29 +9,15 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import (
-    RESTORE_POINT,
-    BackupRequest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import disks_of
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.protectability import (
-    disk_findings,
-    export_findings,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
-    entries_of,
-    excluded_on_request,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
-    get_vm,
-    power_state,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    VmguardError,
-    scrub,
-)
+from .._arm.client import ArmClient
+from .._compute.disks import disks_of
+from .._compute.protectability import disk_findings, export_findings
+from .._compute.restore_point_request import excluded_on_request
+from .._compute.storage_profile import by_place, disk_entries, disk_id, role
+from .._compute.virtual_machines import get_vm, power_state
+from .._errors import InputError, VmguardError
+from .._secrets import scrub
+from .request import RESTORE_POINT, BackupRequest
 
 NETWORK_API_VERSION = "2022-11-01"
 Raw = dict[str, Any]
@@ -55,7 +41,7 @@ class BackupDisk:
 
     @property
     def role(self) -> str:
-        return "os" if self.lun is None else f"lun{self.lun}"
+        return role(self.lun)
 
     def facts(self) -> Raw:
         """What is needed to make this disk again, and to attach it as it was."""
@@ -118,21 +104,21 @@ def read_machine(arm: ArmClient, request: BackupRequest) -> Machine:
     resources = disks_of(arm, [vm])
     asked = excluded_on_request(vm, request.exclude_disks)
     disks, excluded, blocked = [], [], []
-    for entry in entries_of(vm):
-        disk_id = (entry.get("managedDisk") or {}).get("id") or ""
-        if disk_id and disk_id.lower() in asked:
+    for entry in disk_entries(vm["properties"]):
+        managed = disk_id(entry)
+        if managed and managed.lower() in asked:
             excluded.append(
-                {"id": disk_id, "name": entry.get("name"), "reason": "ExcludedByRequest"}
+                {"id": managed, "name": entry.get("name"), "reason": "ExcludedByRequest"}
             )
             continue
-        resource = resources.get(disk_id.lower())
+        resource = resources.get(managed.lower())
         findings = _findings(vm, entry, resource, request)
         if findings:
             blocked += findings
         elif resource is not None:
             disks.append(_disk(entry, resource))
     _refuse(vm, blocked, disks)
-    ordered = sorted(disks, key=lambda disk: -1 if disk.lun is None else disk.lun)
+    ordered = sorted(disks, key=lambda disk: by_place(disk.lun))
     return Machine(vm, ordered, excluded, resources)
 
 

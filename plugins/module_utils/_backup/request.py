@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from .._errors import InputError
 
 LEVELS = ("auto", "full", "incremental", "differential")
 SNAPSHOT, RESTORE_POINT = "snapshot", "restore_point"

@@ -8,26 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.engine import Outcome
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.levels import (
-    DIFFERENTIAL,
-    FULL,
-    Decision,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.machine import (
-    BackupDisk,
-    Machine,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import BackupRequest
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.status import (
-    PROGRESSING,
-    READY,
-    conditions,
-    is_ready,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import report
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import Manifest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from .._compute.status import PROGRESSING, READY, conditions, is_ready
+from .._image import report
+from .._repository.manifest import Manifest
+from .._repository.repository import Repository
+from .engine import Outcome
+from .levels import DIFFERENTIAL, FULL, Decision
+from .machine import BackupDisk, Machine
+from .request import BackupRequest
 
 _SOURCE = ("kind", "restore_point", "consistency", "requested_consistency", "same_moment")
 _VM = ("id", "name", "resource_group", "subscription_id", "location", "vm_id")

@@ -11,29 +11,21 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.levels import (
-    FULL,
-    INCREMENTAL,
-    Decision,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._backup.machine import BackupDisk
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
-from ansible_collections.vmguard.azure.plugins.module_utils._image import audit
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import HttpPool
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import Access, PageBlob
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import (
-    Changed,
-    DiffUnavailable,
-    PageRanges,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.ranges import Range
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import DiskReader, Stats
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import Tree
-from ansible_collections.vmguard.azure.plugins.module_utils._image.work import chunk_runs
+from .._clock import SystemClock
+from .._disk.http import HttpPool
+from .._disk.page_blob import Access, PageBlob
+from .._disk.page_ranges import Changed, DiffUnavailable, PageRanges
+from .._disk.ranges import Range
+from .._errors import VmguardError
+from .._image import audit
+from .._image.reader import DiskReader, Stats
+from .._image.work import chunk_runs
+from .._repository.errors import DamagedObject
+from .._repository.manifest import DiskImage
+from .._repository.repository import Repository
+from .._repository.tree import Tree
+from .levels import FULL, INCREMENTAL, Decision
+from .machine import BackupDisk
 
 OpenAccess = AbstractContextManager[Access]
 

@@ -9,16 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    AzureError,
-    InputError,
-    NotFound,
-    OperationFailed,
-    VmguardError,
-)
+from .._arm.client import ArmClient
+from .._clock import SystemClock
+from .._errors import AzureError, InputError, NotFound, OperationFailed, VmguardError
+from .ids import ResourceId
 
 DEFAULT_SECONDS = 4 * 3600
 REVOKE_ATTEMPTS = 3

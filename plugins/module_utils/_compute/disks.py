@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, NotFound
+from .._arm.client import ArmClient
+from .._errors import InputError, NotFound
+from .ids import ResourceId
+from .storage_profile import disk_entries, disk_id
 
 Raw = dict[str, Any]
 
@@ -73,11 +74,9 @@ def delete_disk(arm: ArmClient, disk_id: str, wait: bool = True) -> None:
 
 
 def disk_ids(vm: Raw) -> list[str]:
-    """The ids of a VM's managed disks: the OS disk's, then the data disks' in the VM's order."""
-    storage = vm.get("properties", {}).get("storageProfile") or {}
-    entries = [storage.get("osDisk") or {}, *(storage.get("dataDisks") or [])]
-    managed = [entry.get("managedDisk") or {} for entry in entries]
-    return [disk["id"] for disk in managed if disk.get("id")]
+    """The ids of a VM's managed disks: the OS disk's, then the data disks' by LUN."""
+    found = (disk_id(entry) for entry in disk_entries(vm.get("properties")))
+    return [one for one in found if one]
 
 
 def disks_of(arm: ArmClient, vms: Iterable[Raw]) -> dict[str, Raw]:

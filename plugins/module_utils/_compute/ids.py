@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from .._errors import InputError
 
 COLLECTION_TYPE = "restorePointCollections"
 # Restore points cannot have tags, so those taken before a restore in place are known by their names.

@@ -9,30 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    COLLECTION_TYPE,
-    ResourceId,
-    check_name,
-    resource_id,
-    same_id,
-    same_location,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_points import (
-    collection_points,
-    newest_first,
-    shape_point,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
-    VM_TYPE,
-    get_vm,
-    no_group,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    Conflict,
-    InputError,
-    NotFound,
-)
+from .._arm.client import ArmClient
+from .._errors import Conflict, InputError, NotFound
+from .ids import COLLECTION_TYPE, ResourceId, check_name, resource_id, same_id, same_location
+from .restore_points import collection_points, newest_first, shape_point
+from .virtual_machines import VM_TYPE, get_vm, no_group
 
 _NAMED_IN_ERRORS = 5
 NO_GROUP = "ResourceGroupNotFound"

@@ -7,37 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_point_collections as collections,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_points as points,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    COLLECTION_TYPE,
-    ResourceId,
-    check_name,
-    resource_id,
-    same_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_creation import (
-    keep,
-    make,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
-    copy_body,
-    predicted_copy,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_waiting import (
-    Outcome,
-    Place,
-    Run,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    Conflict,
-    InputError,
-    NotFound,
-)
+from .._errors import Conflict, InputError, NotFound
+from . import restore_point_collections as collections
+from . import restore_points as points
+from .ids import COLLECTION_TYPE, ResourceId, check_name, resource_id, same_id
+from .restore_point_creation import keep, make
+from .restore_point_request import copy_body, predicted_copy
+from .restore_point_waiting import Outcome, Place, Run
 
 Raw = dict[str, Any]
 

@@ -10,37 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.waiting import Pauses
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_point_collections as collections,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_points as points,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import disks_of
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    ResourceId,
-    check_name,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
-    choose_disks,
-    default_collection,
-    generated_name,
-    predicted_vm_point,
-    vm_body,
-    young_enough,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_waiting import (
-    Outcome,
-    Place,
-    PointFailed,
-    Run,
-    late,
-    settle,
-    within_failure_deadline,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import get_vm
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+from .._arm.waiting import Pauses
+from .._errors import (
     AzureError,
     Conflict,
     ConnectionFailed,
@@ -49,6 +20,28 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     OperationTimeout,
     VmguardError,
 )
+from . import restore_point_collections as collections
+from . import restore_points as points
+from .disks import disks_of
+from .ids import ResourceId, check_name
+from .restore_point_request import (
+    choose_disks,
+    default_collection,
+    generated_name,
+    predicted_vm_point,
+    vm_body,
+    young_enough,
+)
+from .restore_point_waiting import (
+    Outcome,
+    Place,
+    PointFailed,
+    Run,
+    late,
+    settle,
+    within_failure_deadline,
+)
+from .virtual_machines import get_vm
 
 Raw = dict[str, Any]
 # Refusals that pass by themselves: code, and a word of the message where the code says too little.

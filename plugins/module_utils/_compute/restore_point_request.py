@@ -11,19 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import status
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    SAFETY_PREFIX,
-    same_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.protectability import (
-    disk_findings,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_points import (
-    EXCLUDED,
-    parse_point_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from .._errors import InputError
+from . import status
+from .ids import SAFETY_PREFIX, same_id
+from .protectability import disk_findings
+from .restore_points import EXCLUDED, parse_point_id
+from .storage_profile import disk_entries, disk_id, disk_restore_point_id, os_disk, role
 
 Raw = dict[str, Any]
 NAME_LIMIT = 80
@@ -69,13 +62,6 @@ class DiskChoice:
     reasons: dict[str, dict[str, str]]
 
 
-def entries_of(vm: Raw) -> list[Raw]:
-    """The disks in a virtual machine's storage profile, the OS disk first."""
-    profile = vm["properties"].get("storageProfile") or {}
-    os_disk = profile.get("osDisk")
-    return [*([os_disk] if os_disk else []), *(profile.get("dataDisks") or [])]
-
-
 def choose_disks(vm: Raw, disks: Mapping[str, Raw], request: PointRequest) -> DiskChoice:
     """The disks that go into a point, and those that do not, with the reason.
 
@@ -88,17 +74,17 @@ def choose_disks(vm: Raw, disks: Mapping[str, Raw], request: PointRequest) -> Di
     asked = excluded_on_request(vm, request.exclude_disks)
     choice = DiskChoice(set(), [], {})
     blocked: list[str] = []
-    for entry in entries_of(vm):
-        disk_id = _id_of(entry)
+    for entry in disk_entries(vm["properties"]):
+        managed = disk_id(entry)
         findings = disk_findings(
-            disks.get(disk_id.lower()), entry, vm, consistency_mode=request.mode
+            disks.get(managed.lower()), entry, vm, consistency_mode=request.mode
         )
-        if disk_id.lower() in asked:
-            _leave_out(choice, disk_id, EXCLUDED)
+        if managed.lower() in asked:
+            _leave_out(choice, managed, EXCLUDED)
         elif not findings:
-            choice.included.add(disk_id.lower())
-        elif request.skip_unsupported and disk_id:
-            _leave_out(choice, disk_id, findings[0])
+            choice.included.add(managed.lower())
+        elif request.skip_unsupported and managed:
+            _leave_out(choice, managed, findings[0])
         else:
             blocked += [finding["message"] for finding in findings]
     _refuse(vm, choice, blocked)
@@ -135,12 +121,17 @@ def excluded_on_request(vm: Raw, wanted: Iterable[str]) -> set[str]:
     found: set[str] = set()
     unknown: list[str] = []
     for text in wanted:
-        matches = [entry for entry in entries_of(vm) if _is_meant(entry, str(text).strip())]
-        found |= {_id_of(entry).lower() for entry in matches}
+        matches = [
+            entry for entry in disk_entries(vm["properties"]) if _is_meant(entry, str(text).strip())
+        ]
+        found |= {disk_id(entry).lower() for entry in matches}
         if not matches:
             unknown.append(str(text))
     if unknown:
-        there = ", ".join(f"{_role(entry)} {entry.get('name')}" for entry in entries_of(vm))
+        there = ", ".join(
+            f"{role(entry.get('lun'))} {entry.get('name')}"
+            for entry in disk_entries(vm["properties"])
+        )
         raise InputError(
             f"exclude_disks: {vm['name']} has no disk {', '.join(map(repr, unknown))}; it has {there}.",
             code="UnknownDisk",
@@ -151,21 +142,13 @@ def excluded_on_request(vm: Raw, wanted: Iterable[str]) -> set[str]:
 
 def _is_meant(entry: Raw, text: str) -> bool:
     if "/" in text:
-        return same_id(_id_of(entry), text)
+        return same_id(disk_id(entry), text)
     if text.lower() == (entry.get("name") or "").lower():
         return True
     lun = entry.get("lun")
     if lun is None:
         return text.lower() == "os"
     return text.isdigit() and int(text) == lun
-
-
-def _role(entry: Raw) -> str:
-    return "os" if entry.get("lun") is None else f"LUN {entry['lun']}"
-
-
-def _id_of(entry: Raw) -> str:
-    return (entry.get("managedDisk") or {}).get("id") or ""
 
 
 def generated_name(vm_name: str, now: datetime, taken: Iterable[str]) -> str:
@@ -212,9 +195,9 @@ def predicted_vm_point(
     told = vm["properties"]
     excluded = {item["id"].lower() for item in body.get("properties", {}).get("excludeDisks", [])}
     kept = [
-        _predicted_disk(entry, disks.get(_id_of(entry).lower()))
-        for entry in entries_of(vm)
-        if _id_of(entry).lower() not in excluded
+        _predicted_disk(entry, disks.get(disk_id(entry).lower()))
+        for entry in disk_entries(vm["properties"])
+        if disk_id(entry).lower() not in excluded
     ]
     storage: Raw = {"dataDisks": [entry for entry in kept if "lun" in entry]}
     if len(kept) > len(storage["dataDisks"]):
@@ -245,7 +228,7 @@ def predicted_vm_point(
 
 def _generation(vm: Raw, disks: Mapping[str, Raw]) -> str:
     """The VM's generation, which is that of its OS disk."""
-    disk = disks.get(_id_of(entries_of(vm)[0]).lower()) or {}
+    disk = disks.get(disk_id(disk_entries(vm["properties"])[0]).lower()) or {}
     return disk.get("properties", {}).get("hyperVGeneration") or "V1"
 
 
@@ -266,8 +249,11 @@ def _likely_mode(vm: Raw, body: Raw) -> str:
     power = [item["code"] for item in statuses if item.get("code", "").startswith("PowerState/")]
     if asked or (power and power[0] != "PowerState/running"):
         return asked or status.CRASH
-    os_disk = (vm["properties"].get("storageProfile") or {}).get("osDisk") or {}
-    return status.APPLICATION if os_disk.get("osType") == "Windows" else status.FILE_SYSTEM
+    return (
+        status.APPLICATION
+        if os_disk(vm["properties"]).get("osType") == "Windows"
+        else status.FILE_SYSTEM
+    )
 
 
 def predicted_copy(point_id: str, source: Raw) -> Raw:
@@ -287,13 +273,11 @@ def predicted_copy(point_id: str, source: Raw) -> Raw:
 
 
 def _done(source: Raw) -> list[Raw]:
-    profile = source["properties"]["sourceMetadata"]["storageProfile"]
-    entries = [profile.get("osDisk"), *(profile.get("dataDisks") or [])]
     status_done = {"status": {"code": "ReplicationState/succeeded"}, "completionPercent": 100}
     return [
-        {"id": entry["diskRestorePoint"]["id"], "replicationStatus": status_done}
-        for entry in entries
-        if entry and entry.get("diskRestorePoint")
+        {"id": disk_restore_point_id(entry), "replicationStatus": status_done}
+        for entry in disk_entries(source["properties"]["sourceMetadata"])
+        if disk_restore_point_id(entry)
     ]
 
 

@@ -11,21 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import Deadline, SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import (
-    restore_points as points,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import status
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import restore_point_id
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
-    PointRequest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    AzureError,
-    NotFound,
-    OperationTimeout,
-)
+from .._arm.client import ArmClient
+from .._clock import Deadline, SystemClock
+from .._errors import AzureError, NotFound, OperationTimeout
+from . import restore_points as points
+from . import status
+from .ids import restore_point_id
+from .restore_point_request import PointRequest
 
 Raw = dict[str, Any]
 Write = Callable[..., Any]

@@ -8,18 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import status
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    COLLECTION_TYPE,
-    ResourceId,
-    resource_id,
-    restore_point_id,
-    same_id,
-    same_location,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.protectability import is_v2
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, NotFound
+from .._arm.client import ArmClient
+from .._errors import InputError, NotFound
+from . import status
+from .ids import COLLECTION_TYPE, ResourceId, resource_id, restore_point_id, same_id, same_location
+from .protectability import is_v2
+from .storage_profile import disk_entries, os_disk, role
 
 Raw = dict[str, Any]
 # What excluded disks are reported with, by lower-cased id, where more is known than Azure keeps.
@@ -195,12 +189,11 @@ def _conditions(raw: Raw, progress: Raw | None, created: str | None) -> list[dic
 
 def _source_vm(metadata: Raw) -> dict[str, Any]:
     """What the point knows of its virtual machine."""
-    os_disk = (metadata.get("storageProfile") or {}).get("osDisk") or {}
     return {
         "vm_id": metadata.get("vmId"),
         "location": (metadata.get("location") or "").replace(" ", "").lower() or None,
         "size": (metadata.get("hardwareProfile") or {}).get("vmSize"),
-        "os_type": os_disk.get("osType"),
+        "os_type": os_disk(metadata).get("osType"),
         "computer_name": (metadata.get("osProfile") or {}).get("computerName"),
         "hyper_v_generation": metadata.get("hyperVGeneration"),
         "security_type": (metadata.get("securityProfile") or {}).get("securityType"),
@@ -209,10 +202,7 @@ def _source_vm(metadata: Raw) -> dict[str, Any]:
 
 def _entries(raw: Raw) -> list[Raw]:
     """The disks in a point, the OS disk first."""
-    profile = (raw["properties"].get("sourceMetadata") or {}).get("storageProfile") or {}
-    os_disk = profile.get("osDisk")
-    data_disks = sorted(profile.get("dataDisks") or [], key=lambda entry: entry["lun"])
-    return [*([os_disk] if os_disk else []), *data_disks]
+    return disk_entries(raw["properties"].get("sourceMetadata"))
 
 
 def _disk(entry: Raw, progress: Raw | None) -> dict[str, Any]:
@@ -227,7 +217,7 @@ def _disk(entry: Raw, progress: Raw | None) -> dict[str, Any]:
     return {
         "name": entry.get("name"),
         "lun": entry.get("lun"),
-        "role": "os" if entry.get("lun") is None else f"lun{entry['lun']}",
+        "role": role(entry.get("lun")),
         "id": managed.get("id"),
         "size_gb": entry.get("diskSizeGB"),
         "sku": managed.get("storageAccountType"),

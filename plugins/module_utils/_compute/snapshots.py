@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, NotFound
+from .._arm.client import ArmClient
+from .._errors import InputError, NotFound
+from .ids import ResourceId
+from .storage_profile import access_properties
 
 Raw = dict[str, Any]
 
 SNAPSHOT_TYPE = "snapshots"
 # Who may read a snapshot is not taken over from its disk by Azure: without these it would be
 # open to export where its disk is not.
-_GUARDS = ("networkAccessPolicy", "publicNetworkAccess", "diskAccessId", "dataAccessAuthMode")
 _SKU = "Standard_LRS"
 
 
@@ -96,7 +96,7 @@ def snapshot_body(
     properties: Raw = {
         "creationData": {"createOption": "Copy", "sourceResourceId": disk["id"]},
         "incremental": incremental,
-        **{key: held[key] for key in _GUARDS if held.get(key) is not None},
+        **access_properties(held),
     }
     encryption = held.get("encryption") or {}
     if encryption.get("diskEncryptionSetId"):

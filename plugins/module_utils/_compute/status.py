@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from .._errors import InputError
 
 CRASH, FILE_SYSTEM, APPLICATION = "CrashConsistent", "FileSystemConsistent", "ApplicationConsistent"
 # What an option calls it, and how much each is worth.

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import resource_id
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import NotFound, VmguardError
+from .._arm.client import ArmClient
+from .._errors import NotFound, VmguardError
+from .ids import resource_id
 
 Raw = dict[str, Any]
 

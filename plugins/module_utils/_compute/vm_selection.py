@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import virtual_machines
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import disks_of
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.vm_shape import shape_vm
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import NotFound
-from ansible_collections.vmguard.azure.plugins.module_utils._policy.selection import Selection
+from .._arm.client import ArmClient
+from .._errors import NotFound
+from .._policy.selection import Selection
+from . import virtual_machines
+from .disks import disks_of
+from .ids import ResourceId
+from .vm_shape import shape_vm
 
 Raw = dict[str, Any]
 

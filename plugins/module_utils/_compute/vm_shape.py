@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import protectability
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
-    power_state,
-)
+from . import protectability
+from .ids import ResourceId
+from .storage_profile import disk_entries
+from .storage_profile import os_disk as os_disk_of
+from .virtual_machines import power_state
 
 Raw = dict[str, Any]
 
@@ -31,12 +31,12 @@ def shape_vm(
             in both.
     """
     told = vm.get("properties", {})
-    storage = told.get("storageProfile") or {}
-    os_entry = storage.get("osDisk") or {}
+    os_entry = os_disk_of(told)
     os_disk = _shape_disk(os_entry, disks, vm, consistency_mode)
     data_disks = [
         _shape_disk(entry, disks, vm, consistency_mode)
-        for entry in sorted(storage.get("dataDisks") or [], key=lambda entry: entry.get("lun", 0))
+        for entry in disk_entries(told)
+        if entry is not os_entry
     ]
     return {
         "id": vm["id"],

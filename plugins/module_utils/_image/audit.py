@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import FANOUT, Entries, Tree
-from ansible_collections.vmguard.azure.plugins.module_utils._image.work import Touched
+from .._repository.repository import Repository
+from .._repository.tree import FANOUT, Entries, Tree
+from .work import Touched
 
 # Chunks: an image whose unchanged content is no more than this is checked as a whole.
 WHOLE = 1024

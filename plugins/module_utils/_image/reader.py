@@ -12,30 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image import audit
-from ansible_collections.vmguard.azure.plugins.module_utils._image.chunk_index import ChunkIndex
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import PackWriter, Ref
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
-    FANOUT,
-    TOGETHER,
-    Entries,
-    Tree,
-    TreeWriter,
-    chunk_count,
-    read_pages,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.work import (
-    Run,
-    Touched,
-    batches,
-    pages_of,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import (
-    in_groups,
-    in_order,
-)
+from .._repository.chunk_index import ChunkIndex
+from .._repository.packs import PackWriter, Ref
+from .._repository.repository import Repository
+from .._repository.tree import FANOUT, TOGETHER, Entries, Tree, TreeWriter, chunk_count, read_pages
+from .._repository.workers import in_groups, in_order
+from . import audit
+from .throttle import Throttle
+from .work import Run, Touched, batches, pages_of
 
 # Bytes that one worker reads before it hashes, looks up, compresses and hands on.
 BATCH = 2 << 20

@@ -10,24 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectNotFound,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
-    BackupNotFound,
-    DamagedObject,
-    DamageFound,
-    RepositoryError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import read_state, scopes
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Report
+from .._errors import ObjectNotFound, VmguardError
+from .._repository import manifest, names
+from .._repository.errors import BackupNotFound, DamagedObject, DamageFound, RepositoryError
+from .._repository.lease import read_state, scopes
+from .._repository.manifest import DiskImage, Manifest
+from .._repository.repository import Repository
+from .verifier import Report
 
 BYTES = ("allocated", "changed", "cleared", "read", "audited", "new", "stored")
 # What a disk's own facts add to what every disk has.

@@ -10,25 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Box
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
-    Ref,
-    fetch,
-    longest,
-    runs,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
-    FANOUT,
-    Tree,
-    chunk_count,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_order
+from .._repository import names
+from .._repository.codec import Box
+from .._repository.errors import DamagedObject
+from .._repository.manifest import DiskImage
+from .._repository.packs import Ref, fetch, longest, runs
+from .._repository.repository import Repository
+from .._repository.tree import FANOUT, Tree, chunk_count
+from .._repository.workers import in_order
+from .reader import Stats
+from .throttle import Throttle
 
 # Bytes that one worker writes at once: what Put Page takes.
 WRITTEN = 4 << 20

@@ -12,27 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectNotFound,
-    ObjectTooLarge,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import (
-    keys,
-    manifest,
-    names,
-    segments,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import parse_json
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
-    DamagedObject,
-    RepositoryError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
+from .._errors import ObjectNotFound, ObjectTooLarge, VmguardError
+from .._repository import keys, manifest, names, segments
+from .._repository.codec import parse_json
+from .._repository.errors import DamagedObject, RepositoryError
+from .._repository.manifest import DiskImage, Manifest
+from .._repository.packs import (
     MOST_PACK_SIZE,
     MOST_RECORD,
     Directory,
@@ -43,15 +28,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import 
     parse_directory,
     read_directory,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
-    FANOUT,
-    PAGE_LIMIT,
-    Entries,
-    Tree,
-    chunk_count,
-    read_page,
-)
+from .._repository.repository import Repository
+from .._repository.tree import FANOUT, PAGE_LIMIT, Entries, Tree, chunk_count, read_page
 
 _READERS = 4
 _RECORDS_HELD = 1 << 17

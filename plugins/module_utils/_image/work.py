@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
+from .._disk.page_ranges import Changed
 
 
 class Run(NamedTuple):

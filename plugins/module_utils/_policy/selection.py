@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from .._errors import InputError
 
 
 @dataclass(frozen=True)

@@ -8,27 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    ResourceId,
-    same_location,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.status import parse_time
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import catalog, manifest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import BackupNotFound
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
-    Fill,
-    Point,
-    SourceDisk,
-)
+from .._compute.ids import ResourceId, same_location
+from .._compute.status import parse_time
+from .._compute.storage_profile import by_place
+from .._errors import InputError, VmguardError
+from .._repository import catalog, manifest
+from .._repository.errors import BackupNotFound
+from .._repository.manifest import DiskImage, Manifest
+from .._repository.repository import Repository
+from .plan import Fill, Point, SourceDisk
 
 LATEST = "latest"
 GIB = 1 << 30
@@ -113,7 +101,7 @@ def make_point(backup: Manifest, wanted: BackupWanted) -> Point:
         metadata=metadata,
         time=backup.started,
         consistency=backup.source.get("consistency"),
-        disks=sorted(disks, key=lambda disk: -1 if disk.lun is None else disk.lun),
+        disks=sorted(disks, key=lambda disk: by_place(disk.lun)),
         excluded=excluded,
         backup=backup,
         vm=vm,

@@ -11,24 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import revoke
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import (
-    delete_disk,
-    find_disk,
-    put_disk,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    Conflict,
-    InputError,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
-    DISK_NAME_LIMIT,
-    IDENTITY_TAG,
-    TargetDisk,
-    tagged,
-)
+from .._arm.client import ArmClient
+from .._compute.disk_access import revoke
+from .._compute.disks import delete_disk, find_disk, put_disk
+from .._errors import Conflict, InputError, VmguardError
+from .plan import DISK_NAME_LIMIT, IDENTITY_TAG, TargetDisk, tagged
 
 AT_ONCE = 4
 ATTEMPTS = 3

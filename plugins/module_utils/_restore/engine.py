@@ -7,25 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
-    BackupWanted,
-    find_backup,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.in_place import (
-    restore_in_place,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.new_vm import (
-    Write,
-    restore_disks,
-    restore_new_vm,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome, Request
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.source import (
-    Wanted,
-    find_point,
-)
+from .._arm.client import ArmClient
+from .._errors import InputError
+from .backup_source import BackupWanted, find_backup
+from .in_place import restore_in_place
+from .new_vm import Write, restore_disks, restore_new_vm
+from .request import Outcome, Request
+from .source import Wanted, find_point
 
 
 def restore(

@@ -24,26 +24,19 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import status
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import check_name
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.file_sink import FileSink
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter
-from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
-from ansible_collections.vmguard.azure.plugins.module_utils._image.vhd import footer
-from ansible_collections.vmguard.azure.plugins.module_utils._restore import plan
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, SourceDisk
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder_files import (
-    FILE_MODE,
-    opened_folder,
-    write_new,
-)
+from .._clock import SystemClock
+from .._compute import status
+from .._compute.ids import check_name
+from .._disk.vhd import footer
+from .._errors import InputError, VmguardError
+from .._image.file_sink import FileSink
+from .._image.reader import Stats
+from .._image.restorer import DiskWriter
+from .._image.throttle import Throttle
+from .._repository.repository import Repository
+from .._storage.folder_files import FILE_MODE, opened_folder, write_new
+from . import plan
+from .plan import Point, SourceDisk
 
 FORMATS = ("raw", "vhd", "qcow2")
 RECORD = "vmguard-restore.json"

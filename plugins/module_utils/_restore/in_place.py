@@ -14,55 +14,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import find_disk
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    SAFETY_PREFIX,
-    ResourceId,
-    restore_point_id,
-    same_id,
-    same_location,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_collections import (
-    get_collection,
-    need_collection,
-    source_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_request import (
-    default_collection,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
-    deallocate,
-    get_vm,
-    power_state,
-    put_vm,
-    start,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    AzureError,
-    InputError,
-    OperationTimeout,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine, plan
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.disks import (
-    create_disks,
-    persist,
-    remove_disks,
-    settle_names,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.new_vm import (
-    Write,
-    choose_disks,
-    plan_disks,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, TargetDisk
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
-    UNDO_SECONDS,
-    Outcome,
-    Request,
-    RestoreFailed,
-)
+from .._arm.client import ArmClient
+from .._compute.disks import find_disk
+from .._compute.ids import SAFETY_PREFIX, ResourceId, restore_point_id, same_id, same_location
+from .._compute.restore_point_collections import get_collection, need_collection, source_id
+from .._compute.restore_point_request import default_collection
+from .._compute.storage_profile import attached_disks, by_place, disk_id, role
+from .._compute.virtual_machines import deallocate, get_vm, power_state, put_vm, start
+from .._errors import AzureError, InputError, OperationTimeout, VmguardError
+from . import machine, plan
+from .disks import create_disks, persist, remove_disks, settle_names
+from .new_vm import Write, choose_disks, plan_disks
+from .plan import Point, TargetDisk
+from .request import UNDO_SECONDS, Outcome, Request, RestoreFailed
 
 MOST_UPDATES = 3
 
@@ -102,10 +66,10 @@ def restore_in_place(
     vm = _read_vm(arm, point, request)
     chosen, excluded = choose_disks(point, request)
     mark = plan.identity(point.id, "in_place", vm["id"])
-    attached = machine.attached(vm)
+    attached = attached_disks(vm)
     outcome = Outcome(point, "in_place", excluded=excluded, vm_id=vm["id"])
     outcome.power_state = power_state(vm)
-    current = {lun: find_disk(arm, machine.disk_id(entry)) for lun, entry in attached.items()}
+    current = {lun: find_disk(arm, disk_id(entry)) for lun, entry in attached.items()}
     if not request.force and all(plan.tagged(current.get(disk.lun), mark) for disk in chosen):
         return _restored_before(outcome, chosen, attached)
     ran = outcome.power_state not in ("deallocated", "stopped")
@@ -127,7 +91,7 @@ def restore_in_place(
         source_vm=vm["name"],
         zones=vm.get("zones"),
         mark=mark,
-        replaces={lun: machine.disk_id(entry) for lun, entry in original.items()},
+        replaces={lun: disk_id(entry) for lun, entry in original.items()},
     )
     outcome.disks = disks
     outcome.warnings = settle_names(arm, disks, mark, adopt=False)
@@ -199,7 +163,7 @@ def _wanted(attached: Attachments, disks: list[TargetDisk]) -> Attachments:
 
 def _describe(outcome: Outcome, swap: Swap, request: Request, now: datetime) -> None:
     replaced = [
-        machine.disk_id(swap.original[disk.source.lun])
+        disk_id(swap.original[disk.source.lun])
         for disk in swap.disks
         if disk.source.lun in swap.original
     ]
@@ -222,8 +186,7 @@ def _describe(outcome: Outcome, swap: Swap, request: Request, now: datetime) -> 
 
 
 def _listing(disks: Attachments) -> dict[str, str]:
-    ordered = sorted(disks.items(), key=lambda item: -1 if item[0] is None else item[0])
-    return {"os" if lun is None else f"lun{lun}": machine.disk_id(entry) for lun, entry in ordered}
+    return {role(lun): disk_id(disks[lun]) for lun in sorted(disks, key=by_place)}
 
 
 def _restore(arm: ArmClient, swap: Swap, request: Request, outcome: Outcome) -> None:

@@ -8,12 +8,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import ResourceId, same_id
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
-    Point,
-    SourceDisk,
-    TargetDisk,
-)
+from .._compute.ids import ResourceId, same_id
+from .._compute.storage_profile import attached_disks, disk_id
+from .plan import Point, SourceDisk, TargetDisk
 
 NETWORK_API_VERSION = "2022-11-01"
 _READ_ONLY = ("provisioningState", "vmId", "timeCreated", "instanceView")
@@ -110,21 +107,6 @@ def writable(vm: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def attached(vm: dict[str, Any]) -> dict[int | None, dict[str, Any]]:
-    """The attached disks by LUN; the OS disk under None."""
-    storage = vm["properties"]["storageProfile"]
-    disks: dict[int | None, dict[str, Any]] = {
-        disk["lun"]: disk for disk in storage.get("dataDisks") or []
-    }
-    disks[None] = storage["osDisk"]
-    return disks
-
-
-def disk_id(entry: dict[str, Any]) -> str:
-    """The id of an attached disk, empty for an unmanaged one."""
-    return (entry.get("managedDisk") or {}).get("id", "")
-
-
 def restored_disk(
     source: SourceDisk, entry: dict[str, Any], disk_sku: str | None = None
 ) -> TargetDisk:
@@ -151,7 +133,7 @@ def with_disks(
     Azure lets an update change the disk behind the OS disk of a deallocated machine, but not the
     one behind a LUN; so where a LUN changes hands it is emptied first and filled second.
     """
-    have = attached(vm)
+    have = attached_disks(vm)
     changing = {
         lun
         for lun in have.keys() | wanted.keys()

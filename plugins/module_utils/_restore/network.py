@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    ResourceId,
-    same_id,
-    same_location,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, NotFound
-from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Request
+from .._arm.client import ArmClient
+from .._compute.ids import ResourceId, same_id, same_location
+from .._errors import InputError, NotFound
+from . import machine
+from .plan import Point
+from .request import Request
 
 
 def plan_network(

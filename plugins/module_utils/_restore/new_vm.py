@@ -9,52 +9,19 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import find_disk
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    ResourceId,
-    resource_id,
-    same_id,
-    same_location,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_collections import (
-    get_collection,
-    source_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
-    deallocate,
-    delete_vm,
-    find_vm,
-    get_vm,
-    power_state,
-    put_vm,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    NotFound,
-    OperationTimeout,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine, plan
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
-    elsewhere,
-    original_disk,
-    source_of,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.disks import (
-    create_disks,
-    persist,
-    remove_disks,
-    settle_names,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.network import plan_network
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, TargetDisk
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
-    UNDO_SECONDS,
-    Outcome,
-    Request,
-    RestoreFailed,
-)
+from .._arm.client import ArmClient
+from .._compute.disks import find_disk
+from .._compute.ids import ResourceId, resource_id, same_id, same_location
+from .._compute.restore_point_collections import get_collection, source_id
+from .._compute.storage_profile import access_properties, attached_disks, disk_id
+from .._compute.virtual_machines import deallocate, delete_vm, find_vm, get_vm, power_state, put_vm
+from .._errors import InputError, NotFound, OperationTimeout, VmguardError
+from . import machine, plan
+from .backup_source import elsewhere, original_disk, source_of
+from .disks import create_disks, persist, remove_disks, settle_names
+from .network import plan_network
+from .plan import Point, TargetDisk
+from .request import UNDO_SECONDS, Outcome, Request, RestoreFailed
 
 GROUP_API_VERSION = "2021-04-01"
 Write = Callable[[Callable[[], Any]], Any]
@@ -170,7 +137,7 @@ def plan_disks(
         disk = plan.target_disk(arm.subscription_id, group, name, source, body)
         if source.image:
             disk.fill = point.fill
-            disk.finish = plan.guards((original or {}).get("properties") or {})
+            disk.finish = access_properties((original or {}).get("properties") or {})
             if sizes.get(source.lun, source.size_gb) > source.size_gb:
                 disk.finish["diskSizeGB"] = sizes[source.lun]
         disks.append(disk)
@@ -328,7 +295,7 @@ def _restored_before(
             code="VmFailed",
             resource=vm["id"],
         )
-    entries = machine.attached(vm)
+    entries = attached_disks(vm)
     disks = []
     for source in chosen:
         entry = entries.get(source.lun)
@@ -391,8 +358,8 @@ def _undo_vm(
         found = find_vm(arm, vm.group, vm.name)
         made_here = {disk.id.lower() for disk in created}
         if found and any(
-            same_id(machine.disk_id(one), made)
-            for one in machine.attached(found).values()
+            same_id(disk_id(one), made)
+            for one in attached_disks(found).values()
             for made in made_here
         ):
             delete_vm(arm, vm.group, vm.name)

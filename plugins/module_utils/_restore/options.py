@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.files import FORMATS
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Request
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import OPTIONAL_REPOSITORY_SPEC
+from .._errors import InputError
+from .._spec import OPTIONAL_REPOSITORY_SPEC
+from .files import FORMATS
+from .request import Request
 
 Params = dict[str, Any]
 

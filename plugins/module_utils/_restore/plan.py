@@ -10,24 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    ResourceId,
-    check_name,
-    resource_id,
-    same_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
+from .._compute.ids import ResourceId, check_name, resource_id, same_id
+from .._compute.storage_profile import access_properties, disk_entries, disk_restore_point_id, role
+from .._errors import InputError
+from .._repository.manifest import DiskImage, Manifest
 
 IDENTITY_TAG = "vmguard-restore"
 SOURCE_TAG = "vmguard-restore-point"
 REPLACES_TAG = "vmguard-replaces"
 TAG_VALUE_LIMIT = 256
 VHD_FOOTER = 512
-_GUARDS = ("networkAccessPolicy", "publicNetworkAccess", "diskAccessId", "dataAccessAuthMode")
 DISK_NAME_LIMIT = 80
 
 # Makes a disk in Azure, with its content.
@@ -62,7 +54,7 @@ class SourceDisk:
     @property
     def role(self) -> str:
         """``os``, or ``lun0`` and so on."""
-        return "os" if self.lun is None else f"lun{self.lun}"
+        return role(self.lun)
 
 
 @dataclass
@@ -145,12 +137,10 @@ class Point:
 
 def source_disks(metadata: dict[str, Any]) -> list[SourceDisk]:
     """The disks of a restore point: the OS disk first, then by LUN."""
-    storage = metadata["storageProfile"]
-    data = sorted(storage.get("dataDisks") or [], key=lambda disk: disk["lun"])
     return [
-        _source_disk(disk, disk.get("lun"))
-        for disk in (storage.get("osDisk") or {}, *data)
-        if (disk.get("diskRestorePoint") or {}).get("id")
+        _source_disk(entry, entry.get("lun"))
+        for entry in disk_entries(metadata)
+        if disk_restore_point_id(entry)
     ]
 
 
@@ -264,7 +254,7 @@ def disk_body(
             kind = "EncryptionAtRestWithCustomerKey"
         properties["encryption"] = {"type": kind, "diskEncryptionSetId": set_id}
     if not source.image:
-        properties.update(guards(kept))
+        properties.update(access_properties(kept))
     body: dict[str, Any] = {
         "location": point.location,
         "sku": {"name": sku or source.sku},
@@ -280,11 +270,6 @@ def _creation(source: SourceDisk) -> dict[str, Any]:
     if source.image:
         return {"createOption": "Upload", "uploadSizeBytes": source.image.size + VHD_FOOTER}
     return {"createOption": "Restore", "sourceResourceId": source.disk_restore_point_id}
-
-
-def guards(properties: dict[str, Any]) -> dict[str, Any]:
-    """Who may read a disk from outside, of a disk's properties."""
-    return {name: properties[name] for name in _GUARDS if properties.get(name)}
 
 
 def wanted_sizes(disks: list[SourceDisk], sizes: dict[str, Any]) -> dict[int | None, int]:

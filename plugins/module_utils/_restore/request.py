@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._compute import status
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, TargetDisk
+from .._compute import status
+from .._errors import VmguardError
+from .plan import Point, TargetDisk
 
 UNDO_SECONDS = 900.0
 

@@ -9,27 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import (
-    SAFETY_PREFIX,
-    ResourceId,
-    resource_id,
-    restore_point_id,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_collections import (
-    collections_of_vm,
-    need_collection,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_points import (
-    collection_points,
-    get_point,
-    parse_point_id,
-    shape_point,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.status import parse_time
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import get_vm
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, NotFound
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, source_disks
+from .._arm.client import ArmClient
+from .._compute.ids import SAFETY_PREFIX, ResourceId, resource_id, restore_point_id
+from .._compute.restore_point_collections import collections_of_vm, need_collection
+from .._compute.restore_points import collection_points, get_point, parse_point_id, shape_point
+from .._compute.status import parse_time
+from .._compute.virtual_machines import get_vm
+from .._errors import InputError, NotFound
+from .plan import Point, source_disks
 
 LATEST = "latest"
 

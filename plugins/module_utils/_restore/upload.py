@@ -8,19 +8,19 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import ArmAccess
-from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import put_disk
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import HttpPool
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import PageBlob
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter
-from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
-from ansible_collections.vmguard.azure.plugins.module_utils._image.vhd import footer
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import TargetDisk
+from .._arm.client import ArmClient
+from .._clock import SystemClock
+from .._compute.disk_access import ArmAccess
+from .._compute.disks import put_disk
+from .._disk.http import HttpPool
+from .._disk.page_blob import PageBlob
+from .._disk.vhd import footer
+from .._errors import InputError
+from .._image.reader import Stats
+from .._image.restorer import DiskWriter
+from .._image.throttle import Throttle
+from .._repository.repository import Repository
+from .plan import TargetDisk
 
 SAS_SECONDS = 4 * 3600
 _PATIENCE = 600.0

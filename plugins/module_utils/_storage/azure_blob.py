@@ -10,24 +10,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    VmguardError,
-    missing_library,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._storage import blob_errors
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.blob_login import (
-    blob_login,
-    connection_string_login,
-    malformed_connection_string,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.blob_transport import (
-    CONNECT_SECONDS,
-    RETRIES,
-    blob_transport,
-    retry_policy,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import (
+from .._errors import InputError, VmguardError, missing_library
+from . import blob_errors
+from .blob_login import blob_login, connection_string_login, malformed_connection_string
+from .blob_transport import CONNECT_SECONDS, RETRIES, blob_transport, retry_policy
+from .interface import (
     MAX_OBJECT,
     Store,
     StoredObject,

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+from .._azure_errors import from_azure
+from .._errors import (
     ConnectionFailed,
     ObjectNotFound,
     StorageDenied,
@@ -17,14 +18,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     StorageFull,
     StorageUnavailable,
     VmguardError,
-    from_azure,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.blob_login import (
-    KEY,
-    SAS,
-    TOKEN,
-    BlobLogin,
-)
+from .blob_login import KEY, SAS, TOKEN, BlobLogin
 
 ROLE = "Storage Blob Data Contributor"
 

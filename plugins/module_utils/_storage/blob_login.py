@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from .._errors import InputError
 
 KEY = "key"
 SAS = "sas"

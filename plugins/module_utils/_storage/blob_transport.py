@@ -9,8 +9,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import WriteRefused
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import MAX_OBJECT
+from .._errors import WriteRefused
+from .interface import MAX_OBJECT
 
 # Connections that are kept for the next request; more threads than this would throw theirs away.
 CONNECTIONS = 32

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, StorageError
-from ansible_collections.vmguard.azure.plugins.module_utils._storage import folder_files as files
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import (
+from .._errors import InputError, StorageError
+from . import folder_files as files
+from .interface import (
     TEMPORARY,
     Store,
     StoredObject,

@@ -15,12 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    StorageDenied,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-)
+from .._errors import StorageDenied, StorageError, StorageFull, StorageUnavailable
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectExists,
-    ObjectNotFound,
-    ObjectTooLarge,
-    StorageError,
-)
+from .._errors import ObjectExists, ObjectNotFound, ObjectTooLarge, StorageError
 
 # Bytes: what one request carries, so that an object is there as a whole or not at all.
 MAX_OBJECT = 64 << 20

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.azure_blob import (
-    AzureBlobStore,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.read_only import ReadOnlyStore
+from .._errors import InputError
+from .azure_blob import AzureBlobStore
+from .folder import FolderStore
+from .interface import Store
+from .read_only import ReadOnlyStore
 
 _BLOB_OPTIONS = (
     "account_url",

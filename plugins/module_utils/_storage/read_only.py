@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import WriteRefused
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import (
-    Store,
-    StoredObject,
-    check_object_name,
-)
+from .._errors import WriteRefused
+from .interface import Store, StoredObject, check_object_name
 
 
 class ReadOnlyStore(Store):

@@ -18,11 +18,11 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_poi
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import list_snapshots
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import NotFound
 from ansible_collections.vmguard.azure.plugins.module_utils._image.file_sink import FileSink
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter
 from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.manifest import DiskImage
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from restore_bench import Bench, Machine, open_bench
 

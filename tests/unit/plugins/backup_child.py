@@ -7,11 +7,11 @@ import os
 import sys
 
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.engine import Backup
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import BackupRequest
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._login.login import resolve_login
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 
 

@@ -12,30 +12,32 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.chunk_index import ChunkIndex
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import (
-    DiskImage,
-    Manifest,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
-    Directory,
-    PackWriter,
-    find_directory,
-    read_directory,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import Changed
 from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import (
     DiskReader,
     Source,
     Stats,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter, Sink
 from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import Tree
 from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Report, Verifier
 from ansible_collections.vmguard.azure.plugins.module_utils._image.work import chunk_runs
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.chunk_index import (
+    ChunkIndex,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.manifest import (
+    DiskImage,
+    Manifest,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.packs import (
+    Directory,
+    PackWriter,
+    find_directory,
+    read_directory,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import Tree
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 

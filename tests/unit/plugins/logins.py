@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils import _auth as auth
-from ansible_collections.vmguard.azure.plugins.module_utils._layers import VARIABLES
+from ansible_collections.vmguard.azure.plugins.module_utils._login import login as auth
+from ansible_collections.vmguard.azure.plugins.module_utils._login.layers import VARIABLES
 
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000000{}"
 CLIENT = "11111111-0000-4000-8000-00000000000{}"

@@ -10,9 +10,9 @@ from typing import Any
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import snapshots
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access import ArmAccess
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import resource_id
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import HttpPool
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import PageBlob
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import PageRanges
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.http import HttpPool
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_blob import PageBlob
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import PageRanges
 from restore_bench import Bench, Machine, open_bench
 
 from local_azure.storage.image import Image

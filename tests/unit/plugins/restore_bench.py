@@ -11,19 +11,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import virtual_machines
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import resource_id
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.machine import (
-    attached,
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.storage_profile import (
+    attached_disks,
     disk_id,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
-    Outcome,
-    Request,
-)
+from ansible_collections.vmguard.azure.plugins.module_utils._login.login import resolve_login
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome, Request
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.source import Wanted
 
 from local_azure.config import Config
@@ -145,7 +142,7 @@ class Bench:
 
     def attached(self, machine: Machine, name: str | None = None) -> Attached:
         """By LUN: the disk's id in lower case, and its caching."""
-        entries = attached(self.get(machine, name))
+        entries = attached_disks(self.get(machine, name))
         return {lun: (disk_id(one).lower(), one["caching"]) for lun, one in entries.items()}
 
     def power(self, machine: Machine) -> str | None:

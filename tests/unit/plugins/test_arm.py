@@ -14,7 +14,6 @@ from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import (
     verb_phrase,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.throttling import RETRIES
-from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import Deadline
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     Conflict,
@@ -26,6 +25,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     VmguardError,
     WriteRefused,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._login.login import resolve_login
 from restore_bench import Bench, QuickClock, open_bench
 
 from local_azure.config import Config

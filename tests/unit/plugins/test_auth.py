@@ -7,13 +7,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils import _auth as auth
-from ansible_collections.vmguard.azure.plugins.module_utils import _profiles as profiles
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     InputError,
     MissingLibrary,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._layers import VARIABLES
+from ansible_collections.vmguard.azure.plugins.module_utils._login import login as auth
+from ansible_collections.vmguard.azure.plugins.module_utils._login import profiles
+from ansible_collections.vmguard.azure.plugins.module_utils._login.layers import VARIABLES
 from ansible_collections.vmguard.azure.plugins.module_utils._spec import AUTH_SPEC
 from azure.core.pipeline.transport import RequestsTransport
 from logins import (

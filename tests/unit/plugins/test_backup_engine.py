@@ -10,9 +10,9 @@ import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.engine import Outcome
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.snapshots import list_snapshots
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import LeaseHeld
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import Lease
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import LeaseHeld
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Lease
 from backup_bench import MIB, Place, open_place
 from restore_bench import Bench, open_bench
 

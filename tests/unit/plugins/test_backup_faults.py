@@ -10,13 +10,10 @@ from typing import Any
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.engine import Backup
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.request import BackupRequest
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    StorageFull,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageFull, VmguardError
 from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Verifier
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from backup_bench import Place
 from restore_bench import Bench, open_bench

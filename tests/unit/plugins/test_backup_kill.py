@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import Manifest
 from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Verifier
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.manifest import Manifest
 from backup_bench import Content, Place, same_content
 from restore_bench import Bench
 

@@ -13,15 +13,16 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     StorageDenied,
     StorageUnavailable,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image import admin, names, report
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+from ansible_collections.vmguard.azure.plugins.module_utils._image import report
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import admin, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     BackupNotFound,
     LeaseHeld,
     NotARepository,
     WrongPassphrase,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import Lease
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Lease
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.read_only import ReadOnlyStore

@@ -12,10 +12,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_sour
     BackupWanted,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
-    Outcome,
-    Request,
-)
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome, Request
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.upload import Uploader
 from backup_bench import Place, open_place
 from restore_bench import FOREVER, NETWORK_API, Bench, open_bench

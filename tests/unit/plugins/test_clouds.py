@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils import _clouds as clouds
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AzureError,
     ConnectionFailed,
     InputError,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._login import clouds
 from azure.core.pipeline.transport import RequestsTransport
 
 from local_azure.launcher import LocalAzure

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils import _auth as auth
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._connection import describe_connection
+from ansible_collections.vmguard.azure.plugins.module_utils._arm.connection import (
+    describe_connection,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AuthError,
     ConnectionFailed,
     InputError,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._login import login as auth
 from azure.core.pipeline.transport import RequestsTransport
 from logins import (
     CLIENT,

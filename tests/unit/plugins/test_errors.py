@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils import _azure_errors as azure_errors
 from ansible_collections.vmguard.azure.plugins.module_utils import _errors as errors
+from ansible_collections.vmguard.azure.plugins.module_utils import _secrets as secrets
 from ansible_collections.vmguard.azure.plugins.module_utils._query import apply_query
 from azure.core import exceptions as azure
 
@@ -37,7 +39,7 @@ def refused(status: int, code: str, message: str, **headers: str) -> azure.HttpR
 
 
 def translated(error: Exception) -> errors.VmguardError:
-    return errors.from_azure(error, operation="create restore point", resource="rp-1")
+    return azure_errors.from_azure(error, operation="create restore point", resource="rp-1")
 
 
 @pytest.mark.parametrize(
@@ -64,8 +66,8 @@ def translated(error: Exception) -> errors.VmguardError:
     ],
 )
 def test_scrub_removes(text: str, secret: str) -> None:
-    assert secret not in errors.scrub(text)
-    assert errors.HIDDEN in errors.scrub(text)
+    assert secret not in secrets.scrub(text)
+    assert secrets.HIDDEN in secrets.scrub(text)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +81,11 @@ def test_scrub_removes(text: str, secret: str) -> None:
     ],
 )
 def test_scrub_leaves_the_rest(text: str) -> None:
-    assert errors.scrub(text) == text
+    assert secrets.scrub(text) == text
 
 
 def test_scrub_removes_known_values() -> None:
-    assert errors.scrub("a pa55 b", "pa55", None, "") == "a *** b"
+    assert secrets.scrub("a pa55 b", "pa55", None, "") == "a *** b"
 
 
 def test_every_field_is_scrubbed() -> None:

@@ -7,8 +7,11 @@ import struct
 
 import pytest
 import zstandard
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import Codec, parse_json
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.codec import (
+    Codec,
+    parse_json,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import DamagedObject
 from hypothesis import given
 from hypothesis import strategies as st
 from image_world import flipped

@@ -15,21 +15,23 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageError
-from ansible_collections.vmguard.azure.plugins.module_utils._image import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import (
     chunk_index,
     names,
     segments,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.chunk_index import ChunkIndex
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.chunk_index import (
+    ChunkIndex,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import DamagedObject
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.packs import (
     Directory,
     DirectoryCache,
     PackPlace,
     PackWriter,
     Ref,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from hypothesis import given
 from hypothesis import strategies as st

@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageUnavailable
-from ansible_collections.vmguard.azure.plugins.module_utils._image import lease as lease_module
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import lease as lease_module
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     DamagedObject,
     LeaseHeld,
     LeaseLost,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import (
     Lease,
     read_state,
     scopes,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from image_world import NOW, MovedClock, make_repository, sizes
@@ -253,8 +253,8 @@ CHILD = """
 import sys, threading
 from datetime import datetime, timezone
 sys.path[:0] = sys.argv[2:]
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import Lease
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Lease
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from image_world import MovedClock
 repository = Repository.open(FolderStore(sys.argv[1]), None)

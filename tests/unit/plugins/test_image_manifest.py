@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     BackupNotFound,
     DamagedObject,
     RepositoryError,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from image_world import (
     CHUNK,
     MIB,

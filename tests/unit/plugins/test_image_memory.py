@@ -9,8 +9,8 @@ from array import array
 from pathlib import Path
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names, segments
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import names, segments
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from image_world import MIB, World, directories, make_repository, random_disk, sizes
 
 GIB = 1 << 30

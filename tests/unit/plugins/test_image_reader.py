@@ -7,19 +7,19 @@ import threading
 from pathlib import Path
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import Changed
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     StorageError,
     StorageFull,
     StorageUnavailable,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     DamagedObject,
     LeaseLost,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import DiskImage
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.manifest import DiskImage
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_world import (

@@ -15,15 +15,15 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     StorageUnavailable,
     VmguardError,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import parse_json
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import keys, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.codec import parse_json
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     DamagedObject,
     NotARepository,
     RepositoryError,
     WrongPassphrase,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import (
     Repository,
     Settings,
 )

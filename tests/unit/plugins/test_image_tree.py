@@ -9,16 +9,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import DamagedObject
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.packs import (
     MOST_PACK_SIZE,
     MOST_RECORD,
     PackWriter,
     Ref,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import (
     FANOUT,
     Entries,
     Tree,

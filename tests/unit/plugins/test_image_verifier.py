@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import Changed
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageUnavailable
-from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, manifest, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
+from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Report, Verifier
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import keys, manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     DamagedObject,
     RepositoryError,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import Lease
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import Manifest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import PackWriter, Ref
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import Tree, TreeWriter
-from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Report, Verifier
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Lease
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.manifest import Manifest
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.packs import PackWriter, Ref
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import Tree, TreeWriter
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from image_world import (
     CHUNK,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import Changed
 from ansible_collections.vmguard.azure.plugins.module_utils._image.work import (
     Run,
     Touched,

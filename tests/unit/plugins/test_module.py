@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils import _module
+from ansible_collections.vmguard.azure.plugins.module_utils._arm import client
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AzureError,
     InputError,
     WriteRefused,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._login import login
 
 
 class Ended(Exception):
@@ -101,8 +103,8 @@ def test_the_client_writes_only_outside_of_check_mode(
         def __init__(self, _login: Any, **options: Any) -> None:
             given.update(options)
 
-    monkeypatch.setattr(_module, "ArmClient", Recorder)
-    monkeypatch.setattr(_module, "resolve_login", lambda _params, _environ: None)
+    monkeypatch.setattr(client, "ArmClient", Recorder)
+    monkeypatch.setattr(login, "resolve_login", lambda _params, _environ: None)
     task = task_of(check_mode=check_mode)
     assert task.arm is task.arm
     assert given == {"clock": task.clock, "wait_timeout": 7, "read_only": check_mode}

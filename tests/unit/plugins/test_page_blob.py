@@ -11,17 +11,17 @@ from uuid import uuid4
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import disk_access
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.http import TransferFailed
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_blob import (
+    MOST_READ,
+    MOST_WRITTEN,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.vhd import footer
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AzureError,
     NotFound,
     Throttled,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import TransferFailed
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import (
-    MOST_READ,
-    MOST_WRITTEN,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.vhd import footer
 from page_blob_world import GIB, World, open_bench, world_in
 from restore_bench import Bench, Machine
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import (
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.http import (
     CA_VARIABLES,
     HttpPool,
     TransferFailed,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
 
 from local_azure.launcher import LocalAzure
 from local_azure.storage.page_blob import PageBlob

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import (
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import (
     BadPageList,
     DiffUnavailable,
     PageRanges,
     parse_page_list,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.ranges import Range
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.ranges import Range
 from azure.core.pipeline.transport import HttpTransport
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,19 +8,15 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import disk_access
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import AzureError
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import TransferFailed
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import PAGE
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import (
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.http import TransferFailed
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_blob import PAGE
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import (
     Changed,
     DiffUnavailable,
     PageRanges,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.ranges import (
-    Range,
-    merge,
-    total,
-)
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.ranges import Range, merge, total
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import AzureError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from page_blob_world import GIB, World, open_bench, world_in

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.vhd import FOOTER_SIZE, footer
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.vhd import FOOTER_SIZE, footer
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count, islice, pairwise
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._image import ranges
-from ansible_collections.vmguard.azure.plugins.module_utils._image.ranges import Range
+from ansible_collections.vmguard.azure.plugins.module_utils._disk import ranges
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.ranges import Range
 from hypothesis import given
 from hypothesis import strategies as st
 

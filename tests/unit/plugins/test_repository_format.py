@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_ranges import Changed
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import Changed
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest
 from image_world import (
     CHUNK,
     PASSPHRASE,
@@ -136,7 +136,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     rows = re.findall(r"\| (\d+)(?: bytes)? \| `(\w+)\.(\w+)` \|", table)
     assert len(rows) == table.count("\n") - 1
     for value, module, name in rows:
-        package = {"interface": "_storage", "ledger": "_backup"}.get(module, "_image")
+        package = {"interface": "_storage", "ledger": "_backup"}.get(module, "_repository")
         found = importlib.import_module(f"{PACKAGE}.{package}.{module}")
         assert getattr(found, name) == int(value), name
 

@@ -6,6 +6,12 @@ import copy
 from typing import Any
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.storage_profile import (
+    attached_disks,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.storage_profile import (
+    disk_id as id_of,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
     Point,
@@ -20,7 +26,7 @@ CACHING = ("None", "ReadOnly", "ReadWrite")
 Attachments = dict[int | None, dict[str, Any]]
 
 
-def disk_id(name: str) -> str:
+def disk_called(name: str) -> str:
     return f"{GROUP}/disks/{name}"
 
 
@@ -28,7 +34,7 @@ def entry(name: str, lun: int | None = None, caching: str = "None") -> dict[str,
     """An attachment as Azure shows it."""
     shown = {
         "name": name, "createOption": "Attach", "caching": caching, "deleteOption": "Detach",
-        "managedDisk": {"id": disk_id(name), "storageAccountType": "Premium_LRS"},
+        "managedDisk": {"id": disk_called(name), "storageAccountType": "Premium_LRS"},
         "diskSizeGB": 4,
     }  # fmt: skip
     if lun is None:
@@ -71,15 +77,15 @@ class AzureVm:
         assert not {"resources", "etag"} & request.keys()
         assert not {"vmId", "instanceView", "provisioningState"} & request["properties"].keys()
         storage = request["properties"]["storageProfile"]
-        before = machine.attached(self.body)
+        before = attached_disks(self.body)
         after: Attachments = {None: self._os_disk(before[None], storage["osDisk"])}
         for asked in storage["dataDisks"]:
             if asked["lun"] in after:
                 raise Refused(f"LUN {asked['lun']} is named twice.")
             after[asked["lun"]] = self._data_disk(before.get(asked["lun"]), asked)
         self._check_free(before, after)
-        self.detached |= {machine.disk_id(one) for one in before.values()}
-        self.detached -= {machine.disk_id(one) for one in after.values()}
+        self.detached |= {id_of(one) for one in before.values()}
+        self.detached -= {id_of(one) for one in after.values()}
         self.body = vm_with(after)
 
     @staticmethod
@@ -94,23 +100,23 @@ class AzureVm:
         if held is None:
             if asked["createOption"] != "Attach":
                 raise Refused("A disk that exists can only be attached.")
-        elif machine.disk_id(held) != machine.disk_id(asked):
+        elif id_of(held) != id_of(asked):
             raise Refused("dataDisk.managedDisk.id")
         return entry(asked["name"], asked["lun"], asked["caching"])
 
     @staticmethod
     def _check_free(before: Attachments, after: Attachments) -> None:
-        ids = [machine.disk_id(one) for one in after.values()]
+        ids = [id_of(one) for one in after.values()]
         if len(ids) != len(set(ids)):
             raise Refused("A disk is attached twice.")
-        place = {machine.disk_id(one): lun for lun, one in before.items()}
-        moved = [one for lun, one in after.items() if place.get(machine.disk_id(one), lun) != lun]
+        place = {id_of(one): lun for lun, one in before.items()}
+        moved = [one for lun, one in after.items() if place.get(id_of(one), lun) != lun]
         if moved:
             raise Refused("AttachDiskWhileBeingDetached")
 
 
 def shown(disks: Attachments) -> dict[int | None, tuple[str, str]]:
-    return {lun: (machine.disk_id(one), one["caching"]) for lun, one in disks.items()}
+    return {lun: (id_of(one), one["caching"]) for lun, one in disks.items()}
 
 
 @st.composite
@@ -142,10 +148,10 @@ def test_the_updates_end_at_the_wanted_disks(swap: tuple[Attachments, Attachment
     steps = machine.with_disks(vm.body, wanted)
     for step in steps:
         vm.update(step)
-    assert shown(machine.attached(vm.body)) == shown(wanted)
+    assert shown(attached_disks(vm.body)) == shown(wanted)
     assert len(steps) <= 2
     assert machine.with_disks(vm.body, wanted) == []
-    kept = {machine.disk_id(have[lun]) for lun in have if wanted.get(lun) is have[lun]}
+    kept = {id_of(have[lun]) for lun in have if wanted.get(lun) is have[lun]}
     assert not kept & vm.detached
 
 
@@ -157,7 +163,7 @@ def test_the_updates_lead_back_from_halfway(swap: tuple[Attachments, Attachments
         vm.update(step)
     for step in machine.with_disks(vm.body, have):
         vm.update(step)
-    assert shown(machine.attached(vm.body)) == shown(have)
+    assert shown(attached_disks(vm.body)) == shown(have)
     assert vm.updates <= 3
 
 
@@ -168,7 +174,7 @@ def test_a_kept_disk_is_sent_as_it_is() -> None:
     kept = first["properties"]["storageProfile"]["dataDisks"]
     assert [disk["name"] for disk in kept] == ["a"]
     assert kept[0]["writeAcceleratorEnabled"] and kept[0]["caching"] == "ReadOnly"
-    assert "diskSizeGB" not in kept[0] and kept[0]["managedDisk"] == {"id": disk_id("a")}
+    assert "diskSizeGB" not in kept[0] and kept[0]["managedDisk"] == {"id": disk_called("a")}
     assert second["properties"]["storageProfile"]["dataDisks"][0] == kept[0]
     assert [disk["lun"] for disk in second["properties"]["storageProfile"]["dataDisks"]] == [0, 5]
 
@@ -176,7 +182,7 @@ def test_a_kept_disk_is_sent_as_it_is() -> None:
 def test_ids_in_other_casing_are_no_change() -> None:
     have: Attachments = {None: entry("os"), 0: entry("a", 0)}
     wanted = copy.deepcopy(have)
-    wanted[0]["managedDisk"]["id"] = disk_id("a").upper()
+    wanted[0]["managedDisk"]["id"] = disk_called("a").upper()
     assert machine.with_disks(vm_with(have), wanted) == []
 
 
@@ -191,7 +197,7 @@ def test_an_update_leaves_the_machine_it_was_made_of_alone() -> None:
 def source(lun: int | None, **more: Any) -> SourceDisk:
     name = "os" if lun is None else f"data{lun}"
     facts: dict[str, Any] = {
-        "name": name, "lun": lun, "disk_restore_point_id": "drp", "source_id": disk_id(name),
+        "name": name, "lun": lun, "disk_restore_point_id": "drp", "source_id": disk_called(name),
         "size_gb": 4, "sku": "Premium_LRS", "caching": "None", "write_accelerator": False,
         "encryption_set_id": None, "os_type": "Linux" if lun is None else None,
     }  # fmt: skip
@@ -200,7 +206,7 @@ def source(lun: int | None, **more: Any) -> SourceDisk:
 
 def target(lun: int | None, **more: Any) -> TargetDisk:
     own = source(lun, **more)
-    return TargetDisk(own, "rg", f"new-{own.name}", {}, disk_id(f"new-{own.name}"))
+    return TargetDisk(own, "rg", f"new-{own.name}", {}, disk_called(f"new-{own.name}"))
 
 
 def point(**metadata: Any) -> Point:
@@ -224,7 +230,7 @@ def test_disks_are_attached_as_the_point_had_them() -> None:
     assert profile["osDisk"]["osType"] == "Linux"
     assert profile["osDisk"]["caching"] == "ReadWrite"
     assert profile["osDisk"]["createOption"] == "Attach"
-    assert profile["osDisk"]["managedDisk"] == {"id": disk_id("new-os")}
+    assert profile["osDisk"]["managedDisk"] == {"id": disk_called("new-os")}
     [data] = profile["dataDisks"]
     assert (data["lun"], data["caching"]) == (3, "ReadOnly")
     assert data["writeAcceleratorEnabled"] and "writeAcceleratorEnabled" not in profile["osDisk"]

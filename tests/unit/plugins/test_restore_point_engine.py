@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
 from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import restore_points as points
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.restore_point_copies import (
@@ -33,6 +32,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     OperationTimeout,
     VmguardError,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._login.login import resolve_login
 
 from local_azure.launcher import LocalAzure
 

@@ -78,7 +78,7 @@ def test_a_disk_is_named_in_each_way(text: str, names: list[str]) -> None:
 def test_an_unknown_disk_is_answered_with_those_there_are() -> None:
     with pytest.raises(InputError) as refused:
         request.excluded_on_request(WEB, ["0", "7", "tmp"])
-    assert "'7', 'tmp'; it has os root, LUN 0 Data, LUN 3 logs" in str(refused.value)
+    assert "'7', 'tmp'; it has os root, lun0 Data, lun3 logs" in str(refused.value)
 
 
 def test_excluded_disks_are_in_the_body_with_the_reason() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._auth import resolve_login
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import disks as disks_api
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import virtual_machines as vms
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.ids import resource_id
@@ -21,6 +20,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     NotFound,
     WriteRefused,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._login.login import resolve_login
 from ansible_collections.vmguard.azure.plugins.module_utils._policy.selection import Selection
 
 from local_azure.launcher import LocalAzure

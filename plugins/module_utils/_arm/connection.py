@@ -9,21 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._arm.client import ArmClient
-from ansible_collections.vmguard.azure.plugins.module_utils._auth import (
-    NOT_FOUND_CODES,
-    Login,
-    resolve_login,
-    token_claims,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    AuthError,
-    AzureError,
-    ConnectionFailed,
-    InputError,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._layers import profile_names
+from .._errors import AuthError, AzureError, ConnectionFailed, InputError, VmguardError
+from .._login.layers import profile_names
+from .._login.login import NOT_FOUND_CODES, Login, resolve_login, token_claims
+from .client import ArmClient
 
 SUBSCRIPTION_API = "2022-12-01"
 # Seconds for retries; whoever asks whether Azure is there does not want to wait for it.
@@ -40,7 +29,7 @@ def describe_connection(
     """Log in, read the subscription, and tell how that went.
 
     Args:
-        options, environ, home: as in ``_auth.resolve_login``.
+        options, environ, home: as in ``_login.login.resolve_login``.
         clock: the task's time.
 
     Returns:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import BackupNotFound
+from .errors import BackupNotFound
 
 CONFIG = "vmguard.json"
 KEYS = "keys/"

@@ -14,22 +14,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
-    NAME_SIZE,
-    parse_json,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
-    MOST_PACK_SIZE,
-    MOST_RECORD,
-    PACK_ID_SIZE,
-    PackWriter,
-    Ref,
-    fetch,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_groups
+from . import names
+from .codec import NAME_SIZE, parse_json
+from .errors import DamagedObject
+from .packs import MOST_PACK_SIZE, MOST_RECORD, PACK_ID_SIZE, PackWriter, Ref, fetch
+from .repository import Repository
+from .workers import in_groups
 
 FANOUT = 1024
 PAGE_LIMIT = 1 << 20

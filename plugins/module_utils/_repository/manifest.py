@@ -12,27 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectNotFound,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import is_whole
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
-    BackupNotFound,
-    DamagedObject,
-    RepositoryError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.tree import (
-    FANOUT,
-    MOST_DISK_SIZE,
-    Entries,
-    chunk_count,
-    decode,
-    encode,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_order
+from .._errors import ObjectNotFound, VmguardError
+from . import names
+from .codec import is_whole
+from .errors import BackupNotFound, DamagedObject, RepositoryError
+from .repository import Repository
+from .tree import FANOUT, MOST_DISK_SIZE, Entries, chunk_count, decode, encode
+from .workers import in_order
 
 FORMAT = "vmguard-backup"
 VERSION = 1

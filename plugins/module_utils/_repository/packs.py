@@ -14,18 +14,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectNotFound,
-    StorageError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
-    NAME_SIZE,
-    is_whole,
-    parse_json,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from .._errors import ObjectNotFound, StorageError
+from . import names
+from .codec import NAME_SIZE, is_whole, parse_json
+from .errors import DamagedObject
+from .repository import Repository
 
 PACK_SIZE = 16 << 20
 MOST_PACK_SIZE = 64 << 20

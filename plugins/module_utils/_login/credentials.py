@@ -1,7 +1,7 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The credential objects of azure-identity. Private to this collection: ``_auth`` chooses."""
+"""The credential objects of azure-identity. ``login`` chooses between them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clouds import (
-    PATIENCE,
-    PUBLIC,
-    Cloud,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    missing_library,
-)
+from .._errors import InputError, missing_library
+from .clouds import PATIENCE, PUBLIC, Cloud
 
 # The Azure CLI starts in one to ten seconds, on a busy controller with many forks in more.
 CLI_SECONDS = 60

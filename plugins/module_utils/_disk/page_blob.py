@@ -12,20 +12,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    AzureError,
-    Conflict,
-    NotFound,
-    Throttled,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import (
-    Answer,
-    HttpPool,
-    TransferFailed,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.vhd import FOOTER_SIZE
+from .._clock import SystemClock
+from .._errors import AzureError, Conflict, NotFound, Throttled, VmguardError
+from .http import Answer, HttpPool, TransferFailed
+from .vhd import FOOTER_SIZE
 
 API_VERSION = "2021-12-02"
 USER_AGENT = "vmguard.azure"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+from .._errors import (
     InputError,
     ObjectNotFound,
     ObjectTooLarge,
@@ -21,18 +21,10 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     StorageError,
     StorageUnavailable,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
-    Codec,
-    is_whole,
-    parse_json,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
-    DamagedObject,
-    NotARepository,
-    RepositoryError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
+from .._storage.interface import Store
+from . import keys, names
+from .codec import Codec, is_whole, parse_json
+from .errors import DamagedObject, NotARepository, RepositoryError
 
 FORMAT = "vmguard-repository"
 VERSION = 1

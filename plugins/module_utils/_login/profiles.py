@@ -1,7 +1,7 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Logins that lie in files: the credential file and the Azure CLI's profile. Private."""
+"""Logins that lie in files: the credential file and the Azure CLI's profile."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clouds import KNOWN, Cloud
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from .._errors import InputError
+from .clouds import KNOWN, Cloud
 
 DEFAULT_PROFILE = "default"
 

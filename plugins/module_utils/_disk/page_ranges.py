@@ -16,27 +16,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    VmguardError,
-    missing_library,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.http import (
-    CONNECT_SECONDS,
-    READ_SECONDS,
-    Answer,
-    failed,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.page_blob import (
-    API_VERSION,
-    ATTEMPTS,
-    PAGE,
-    USER_AGENT,
-    Access,
-    Exchanges,
-    with_query,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.ranges import Range, merge
+from .._clock import SystemClock
+from .._errors import VmguardError, missing_library
+from .http import CONNECT_SECONDS, READ_SECONDS, Answer, failed
+from .page_blob import API_VERSION, ATTEMPTS, PAGE, USER_AGENT, Access, Exchanges, with_query
+from .ranges import Range, merge
 
 WINDOW = 256 << 30
 MOST_RESULTS = 10_000

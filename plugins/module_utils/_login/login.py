@@ -1,7 +1,7 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who logs in, to which cloud and subscription. Private to this collection.
+"""Who logs in, to which cloud and subscription.
 
 Tokens last about an hour and are renewed by azure-identity and azure-core: each request asks the
 credential again once less than five minutes of its token are left. So a ``Login`` holds for as
@@ -18,18 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._clouds import (
-    Cloud,
-    Fetch,
-    resolve_cloud,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._credentials import (
-    application_credential,
-    cli_credential,
-    machine_credential,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, from_azure
-from ansible_collections.vmguard.azure.plugins.module_utils._layers import (
+from .._azure_errors import from_azure
+from .._errors import InputError
+from .._spec import AUTH_SOURCES
+from .clouds import Cloud, Fetch, resolve_cloud
+from .credentials import application_credential, cli_credential, machine_credential
+from .layers import (
     PROOFS,
     SOURCE_VARIABLE,
     VARIABLES,
@@ -41,12 +35,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._layers import (
     options_layer,
     other_client,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._profiles import (
-    cli_account,
-    cli_cloud,
-    cli_folder,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._spec import AUTH_SOURCES
+from .profiles import cli_account, cli_cloud, cli_folder
 
 # Codes of the InputErrors that say "there is no login", as opposed to "the options are wrong".
 NOT_FOUND_CODES = frozenset(

@@ -17,19 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectExists,
-    ObjectNotFound,
-    StorageDenied,
-    VmguardError,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
-    DamagedObject,
-    LeaseHeld,
-    LeaseLost,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from .._errors import ObjectExists, ObjectNotFound, StorageDenied, VmguardError
+from . import names
+from .errors import DamagedObject, LeaseHeld, LeaseLost
+from .repository import Repository
 
 TIME_TO_LIVE = 120.0
 HEARTBEAT = 20.0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Azure's clouds and their endpoints. Private to this collection."""
+"""Azure's clouds and their endpoints."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    AzureError,
-    InputError,
-    from_azure,
-    missing_library,
-)
+from .._azure_errors import from_azure
+from .._errors import AzureError, InputError, missing_library
 
 METADATA_VERSION = "2022-09-01"
 # All that some releases of Azure Stack Hub know.

@@ -14,15 +14,9 @@ import json
 import os
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    missing_library,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import is_whole
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
-    DamagedObject,
-    WrongPassphrase,
-)
+from .._errors import InputError, missing_library
+from .codec import is_whole
+from .errors import DamagedObject, WrongPassphrase
 
 # scrypt (RFC 7914): 64 MiB and a fraction of a second for every guess.
 SCRYPT = {"n": 1 << 16, "r": 8, "p": 1}

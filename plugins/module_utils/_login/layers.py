@@ -1,7 +1,7 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the values of a login are looked for, in which order. Private to this collection.
+"""Where the values of a login are looked for, in which order.
 
 Values are looked for in layers, and the first layer that has one gives it: the task's options, a
 profile that is named, the environment, the default profile.
@@ -19,13 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._profiles import (
-    DEFAULT_PROFILE,
-    credential_file,
-    credential_profiles,
-    read_profile,
-)
+from .._errors import InputError
+from .profiles import DEFAULT_PROFILE, credential_file, credential_profiles, read_profile
 
 # Option and environment variable: those of azure.azcollection, whose users we share. Its
 # documentation has no variable for the credential file; this one is in the same style.

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._image import manifest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.manifest import Manifest
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
+from .._errors import InputError
+from . import manifest
+from .manifest import Manifest
+from .repository import Repository
 
 
 def of_vm(repository: Repository, vm: str, group: str | None) -> list[str]:

@@ -12,8 +12,8 @@ import struct
 import threading
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import missing_library
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
+from .._errors import missing_library
+from .errors import DamagedObject
 
 NAME_SIZE = 32
 NONCE_SIZE = 12

@@ -21,12 +21,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    VmguardError,
-    missing_library,
-    scrub,
-)
+from .._errors import InputError, VmguardError, missing_library
+from .._secrets import scrub
 
 CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")

@@ -12,27 +12,14 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    InputError,
-    ObjectExists,
-    ObjectNotFound,
-    ObjectTooLarge,
-    StorageDenied,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import keys, names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import (
-    Codec,
-    parse_json,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import (
-    DamagedObject,
-    LeaseHeld,
-    NotARepository,
-    RepositoryError,
-    WrongPassphrase,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image.lease import read_state, scopes
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import (
+from .._errors import InputError, ObjectExists, ObjectNotFound, ObjectTooLarge, StorageDenied
+from .._storage.interface import Store, StoredObject
+from .._storage.read_only import ReadOnlyStore
+from . import keys, names
+from .codec import Codec, parse_json
+from .errors import DamagedObject, LeaseHeld, NotARepository, RepositoryError, WrongPassphrase
+from .lease import read_state, scopes
+from .repository import (
     CHUNK_SIZES,
     DEFAULT_CHUNK_SIZE,
     VERSION,
@@ -40,11 +27,6 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.repository im
     Settings,
     read_settings,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import (
-    Store,
-    StoredObject,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.read_only import ReadOnlyStore
 
 Write = Callable[..., Any]
 _DELETERS = 8

@@ -11,14 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from itertools import chain
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
-    ObjectNotFound,
-    ObjectTooLarge,
-    StorageDenied,
-)
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names, segments
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import (
+from .._errors import ObjectNotFound, ObjectTooLarge, StorageDenied
+from .._storage.interface import StoredObject
+from . import names, segments
+from .errors import DamagedObject
+from .packs import (
     Directory,
     DirectoryCache,
     PackPlace,
@@ -27,10 +24,9 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import 
     find_directory,
     read_directory,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._image.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._image.segments import Segment
-from ansible_collections.vmguard.azure.plugins.module_utils._image.workers import in_order
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import StoredObject
+from .repository import Repository
+from .segments import Segment
+from .workers import in_order
 
 # Eight bytes each: 96 MiB. Beyond it the oldest segments are left out, and chunks stored twice.
 MOST_ENTRIES = 12_000_000

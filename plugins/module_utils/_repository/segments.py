@@ -17,11 +17,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ansible_collections.vmguard.azure.plugins.module_utils._image import names
-from ansible_collections.vmguard.azure.plugins.module_utils._image.codec import is_whole, parse_json
-from ansible_collections.vmguard.azure.plugins.module_utils._image.errors import DamagedObject
-from ansible_collections.vmguard.azure.plugins.module_utils._image.packs import PackPlace
-from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import is_object_name
+from .._storage.interface import is_object_name
+from . import names
+from .codec import is_whole, parse_json
+from .errors import DamagedObject
+from .packs import PackPlace
 
 SEGMENT_LIMIT = 64 << 20
 MOST_PACKS = 1 << 16

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+from .._errors import VmguardError
 
 
 class RepositoryError(VmguardError):
