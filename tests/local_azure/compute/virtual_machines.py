@@ -25,6 +25,7 @@ from .tracked import (
     tracked_id,
 )
 from .vm_direct import create_vm_directly
+from .vm_etag import check_conditions, etag_of, is_shown
 from .vm_instance_view import instance_view
 from .vm_model import VM_TYPE, answer, check_name, missing
 from .vm_power import PACED
@@ -71,8 +72,15 @@ class VirtualMachines:
     def _find(self, call: Call) -> Resource:
         return self._state.resources.need(tracked_id(call, "virtualMachines"))
 
-    def _body(self, vm: Resource, call: Call) -> dict[str, Any]:
+    @staticmethod
+    def _shown(vm: Resource, call: Call) -> dict[str, Any]:
         body = answer(vm)
+        if is_shown(call.api_version):
+            body["etag"] = etag_of(vm)
+        return body
+
+    def _body(self, vm: Resource, call: Call) -> dict[str, Any]:
+        body = self._shown(vm, call)
         expand = call.request.query.get("$expand", "").lower()
         if "instanceview" in expand or call.request.query.get("statusOnly", "").lower() == "true":
             body["properties"]["instanceView"] = instance_view(self._state, vm)
@@ -109,6 +117,7 @@ class VirtualMachines:
     def _put(self, call: Call) -> Response:
         body = call.body()
         held = self._state.resources.get(tracked_id(call, "virtualMachines"))
+        check_conditions(call.request.headers, held)
         if held is None:
             return self._create(call, body)
         check_location(held, body)
@@ -128,16 +137,18 @@ class VirtualMachines:
         machine = Machine(identity, location, body.get("zones") or [], size)
         vm, operation = self._writes.create(machine, body)
         headers = self._operation_headers(operation, call)
-        return json_response(201, answer(vm), {**headers, **_PUT_RATE})
+        return json_response(201, self._shown(vm, call), {**headers, **_PUT_RATE})
 
     def _patch(self, call: Call) -> Response:
-        return self._change(call, self._find(call), call.body(), notify=False)
+        vm = self._find(call)
+        check_conditions(call.request.headers, vm)
+        return self._change(call, vm, call.body(), notify=False)
 
     def _change(self, call: Call, vm: Resource, body: dict[str, Any], *, notify: bool) -> Response:
         """A 200 either way; where a PATCH changes nothing, no operation is announced."""
         differs, operation = self._writes.change(vm, body)
         headers = self._operation_headers(operation, call) if differs or notify else {}
-        return json_response(200, answer(vm), {**headers, **_PUT_RATE})
+        return json_response(200, self._shown(vm, call), {**headers, **_PUT_RATE})
 
     def _operation_headers(self, operation: Operation, call: Call) -> dict[str, str]:
         retry_after = self._state.config.retry_after.vm_write
@@ -155,7 +166,7 @@ class VirtualMachines:
         return self._accepted(call, operation, _UPDATE_RATE, retry=False)
 
     def _generalize(self, call: Call) -> Response:
-        self._find(call).hidden["generalized"] = True
+        self._writes.generalize(self._find(call))
         return Response(200, _UPDATE_RATE)
 
     def _delete(self, call: Call) -> Response:

@@ -13,6 +13,7 @@ from ..errors import conflict, invalid_parameter
 from ..state import State
 from .disk_model import delete_disk, detach
 from .tracked import change_refused
+from .vm_etag import grow
 from .vm_model import VM_TYPE, busy, change_properties, identity_body, missing, os_profile, vm_body
 from .vm_network import attach_network, change_network, drop_network, plan_network
 from .vm_power import ACTIONS, PACED, needs_running, set_power
@@ -49,15 +50,20 @@ class Writes:
         meanwhile: str = "Updating",
         *,
         paced: bool = True,
+        differs: bool = True,
     ) -> Operation:
         """Start an operation on a machine; when it ends, it leaves Succeeded or Failed behind.
 
-        ``paced``: its first poll says when to come again.
+        ``paced``: its first poll says when to come again. ``differs``: it changes something.
         """
         vm.hidden["busy"] = True
         vm.properties["provisioningState"] = meanwhile
+        if differs:
+            grow(vm)
 
         def end(shown: str) -> None:
+            if differs:
+                grow(vm)
             vm.properties["provisioningState"] = shown
             vm.hidden.update(
                 busy=False, transition=None, changed=wire_time(self._state.clock.now()),
@@ -98,7 +104,7 @@ class Writes:
             created=wire_time(self._state.clock.now()),
         )  # fmt: skip
         hidden = {"power": "stopped", "transition": "starting", "agent": True, "created": False,
-                  "generation": _generation(plan)}  # fmt: skip
+                  "etag": 0, "generation": _generation(plan)}  # fmt: skip
         vm = self._state.resources.put(Resource(machine.id, VM_TYPE, body, hidden))
         plan.begin(machine, reserved=False)
 
@@ -140,9 +146,7 @@ class Writes:
         _change_envelope(vm, request)
         vm.properties["storageProfile"] = plan.profile
         differs = vm.body != before or bool(plan.wanted)
-        # Where nothing differs there is nothing to wait for, and a PATCH announces no operation.
-        seconds = self._state.config.durations.vm_write if differs else 0.0
-        return differs, self._run_change(vm, machine, plan, before, network, seconds)
+        return differs, self._run_change(vm, machine, plan, before, network, differs)
 
     def _run_change(
         self,
@@ -151,8 +155,10 @@ class Writes:
         plan: StoragePlan,
         before: dict[str, Any],
         network: dict[str, Any] | None,
-        seconds: float,
+        differs: bool,
     ) -> Operation:
+        # Where nothing differs there is nothing to wait for, and a PATCH announces no operation.
+        seconds = self._state.config.durations.vm_write if differs else 0.0
         reserved = vm.hidden["power"] == "deallocated"
         plan.begin(machine, reserved=reserved)
 
@@ -168,7 +174,7 @@ class Writes:
             plan.undo()
             vm.body = before
 
-        return self._run(vm, seconds, finish, undo)
+        return self._run(vm, seconds, finish, undo, differs=differs)
 
     # -- power
 
@@ -201,6 +207,13 @@ class Writes:
     def reapply(self, vm: Resource) -> Operation:
         check_idle(vm)
         return self._run(vm, self._state.config.durations.vm_power, _nothing, paced=False)
+
+    @staticmethod
+    def generalize(vm: Resource) -> None:
+        """Note that its guest was prepared for copying; the only action without an operation."""
+        check_idle(vm)
+        vm.hidden["generalized"] = True
+        grow(vm)
 
     # -- delete
 
