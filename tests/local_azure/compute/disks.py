@@ -6,7 +6,7 @@ from typing import Any
 
 from ..arm.resources import Resource
 from ..arm.router import Call
-from ..errors import ArmError, conflict, invalid_parameter
+from ..errors import ArmError, conflict, missing_parameter
 from ..storage.page_blob import PageBlob
 from .content import Content, asked_size, disk_content
 from .disk_model import DISK_TYPE, disk_properties
@@ -28,7 +28,7 @@ class Disks(DiskProvider):
         del call
         properties = properties_of(body)
         if not properties.get("creationData"):
-            raise invalid_parameter("Required parameter 'disk.creationData' is missing (null).")
+            raise missing_parameter("disk.creationData")
         return disk_content(self._state, properties, location)
 
     def _properties(

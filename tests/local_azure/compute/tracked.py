@@ -7,7 +7,7 @@ from typing import Any
 from ..arm.operations import Operation
 from ..arm.resources import Resource, need_group
 from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Handler, Router
-from ..errors import ArmError, conflict, invalid_parameter
+from ..errors import ArmError, invalid_parameter
 from ..http_types import Response, json_response
 from ..state import State
 
@@ -95,7 +95,9 @@ def check_location(resource: Resource, body: dict[str, Any]) -> None:
 
 
 def change_refused(name: str) -> ArmError:
-    return conflict("PropertyChangeNotAllowed", f"Changing property '{name}' is not allowed.")
+    return ArmError(
+        409, "PropertyChangeNotAllowed", f"Changing property '{name}' is not allowed.", target=name
+    )
 
 
 def source_not_found(resource_id: str) -> ArmError:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from ..arm.operations import Operation
 from ..arm.resources import Resource
 from ..arm.router import Call, Router
+from ..errors import missing_parameter
 from ..http_types import Response, json_response
 from ..state import State
 from .marketplace import Marketplace
@@ -27,7 +28,7 @@ from .tracked import (
 from .vm_direct import create_vm_directly
 from .vm_etag import check_conditions, etag_of, is_shown
 from .vm_instance_view import instance_view
-from .vm_model import VM_TYPE, answer, check_name, missing
+from .vm_model import VM_TYPE, answer, check_name
 from .vm_power import PACED
 from .vm_storage import Machine
 from .vm_writes import Writes
@@ -125,32 +126,34 @@ class VirtualMachines:
         storage = member(properties_of(body), "storageProfile")
         if storage:
             storage.setdefault("dataDisks", [])
-        return self._change(call, held, body, notify=True)
+        return self._change(call, held, body, merge=False)
 
     def _create(self, call: Call, body: dict[str, Any]) -> Response:
         check_name(call["name"])
         location = new_location(self._state, call, body)
         size = member(properties_of(body), "hardwareProfile").get("vmSize")
         if not size:
-            raise missing("hardwareProfile.vmSize")
+            raise missing_parameter("hardwareProfile.vmSize")
         identity = tracked_id(call, "virtualMachines")
         machine = Machine(identity, location, body.get("zones") or [], size)
         vm, operation = self._writes.create(machine, body)
-        headers = self._operation_headers(operation, call)
+        headers = self._created_headers(operation, call)
         return json_response(201, self._shown(vm, call), {**headers, **_PUT_RATE})
 
     def _patch(self, call: Call) -> Response:
         vm = self._find(call)
         check_conditions(call.request.headers, vm)
-        return self._change(call, vm, call.body(), notify=False)
+        return self._change(call, vm, call.body(), merge=True)
 
-    def _change(self, call: Call, vm: Resource, body: dict[str, Any], *, notify: bool) -> Response:
-        """A 200 either way; where a PATCH changes nothing, no operation is announced."""
-        differs, operation = self._writes.change(vm, body)
-        headers = self._operation_headers(operation, call) if differs or notify else {}
+    def _change(self, call: Call, vm: Resource, body: dict[str, Any], *, merge: bool) -> Response:
+        """A 200 without Retry-After; not every operation is announced."""
+        announced, operation = self._writes.change(vm, body, merge=merge)
+        headers = {}
+        if announced:
+            headers = self._state.operations.headers(operation, call, location=False)
         return json_response(200, self._shown(vm, call), {**headers, **_PUT_RATE})
 
-    def _operation_headers(self, operation: Operation, call: Call) -> dict[str, str]:
+    def _created_headers(self, operation: Operation, call: Call) -> dict[str, str]:
         retry_after = self._state.config.retry_after.vm_write
         return self._state.operations.headers(
             operation, call, location=False, retry_after=retry_after

@@ -9,12 +9,20 @@ from typing import Any
 from ..arm.operations import COMPUTE_OPERATIONS, Operation
 from ..arm.resources import Resource, new_guid
 from ..clock import wire_time
-from ..errors import conflict, invalid_parameter
+from ..errors import conflict, invalid_parameter, missing_parameter
 from ..state import State
 from .disk_model import delete_disk, detach
 from .tracked import change_refused
 from .vm_etag import grow
-from .vm_model import VM_TYPE, busy, change_properties, identity_body, missing, os_profile, vm_body
+from .vm_model import (
+    VM_TYPE,
+    busy,
+    change_properties,
+    identity_body,
+    merged_identity,
+    os_profile,
+    vm_body,
+)
 from .vm_network import attach_network, change_network, drop_network, plan_network
 from .vm_power import ACTIONS, PACED, needs_running, set_power
 from .vm_storage import Machine, StoragePlan, plan_change, plan_new
@@ -121,8 +129,13 @@ class Writes:
 
     # -- change
 
-    def change(self, vm: Resource, request: dict[str, Any]) -> tuple[bool, Operation]:
-        """Begin a change of a machine; also answer whether anything differs.
+    def change(
+        self, vm: Resource, request: dict[str, Any], *, merge: bool
+    ) -> tuple[bool, Operation]:
+        """Begin a change of a machine; also answer whether its operation is announced.
+
+        A PATCH that changes nothing announces none, nor does a PUT that changes nothing but tags.
+        ``merge``: the identities that the request leaves out stay, as a PATCH has it.
 
         Raises:
             ArmError: for whatever the service refuses before it begins.
@@ -143,10 +156,13 @@ class Writes:
             properties.get("storageProfile") or {}, running=vm.hidden["power"] == "running",
         )  # fmt: skip
         change_properties(vm, properties)
-        _change_envelope(vm, request)
-        vm.properties["storageProfile"] = plan.profile
+        _change_envelope(vm, request, merge=merge)
+        vm.properties["storageProfile"] = plan.meanwhile()
         differs = vm.body != before or bool(plan.wanted)
-        return differs, self._run_change(vm, machine, plan, before, network, differs)
+        announced = (
+            differs if merge else bool(plan.wanted) or _untagged(vm.body) != _untagged(before)
+        )
+        return announced, self._run_change(vm, machine, plan, before, network, differs)
 
     def _run_change(
         self,
@@ -163,6 +179,7 @@ class Writes:
         plan.begin(machine, reserved=reserved)
 
         def finish() -> None:
+            vm.properties["storageProfile"] = plan.profile
             if network:
                 change_network(self._state, vm, machine, network)
             if vm.hidden.get("created", True):
@@ -248,7 +265,7 @@ def _os_profile_of(
         return None
     if not asked:
         if (plan.profile.get("imageReference") or {}).get("publisher"):
-            raise missing("osProfile")
+            raise missing_parameter("osProfile")
         return None
     return os_profile(asked, vm_name, os_disk["osType"])
 
@@ -261,7 +278,11 @@ def _generation(plan: StoragePlan) -> str:
     return "V2"
 
 
-def _change_envelope(vm: Resource, request: dict[str, Any]) -> None:
+def _untagged(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key != "tags"}
+
+
+def _change_envelope(vm: Resource, request: dict[str, Any], *, merge: bool) -> None:
     """Take over what lies beside the properties, keeping the order of the members."""
     properties = vm.body.pop("properties")
     if "tags" in request:
@@ -269,5 +290,8 @@ def _change_envelope(vm: Resource, request: dict[str, Any]) -> None:
         if request["tags"] is not None:
             vm.body["tags"] = request["tags"]
     if request.get("identity"):
-        vm.body["identity"] = identity_body(request["identity"])
+        held = vm.body.pop("identity", {}) if merge else {}
+        identity = identity_body(merged_identity(held, request["identity"]))
+        if identity["type"].lower() != "none":
+            vm.body["identity"] = identity
     vm.body["properties"] = properties
