@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import traceback
 from pathlib import Path
 
@@ -83,8 +82,8 @@ class App:
             return Delivery(self._guarded(request, self._answer_control))
         area = self._area(request)
         fault = self.faults.strike(request)
-        if fault is not None and fault.kind == "delay":
-            time.sleep(fault.seconds)
+        if fault is not None and fault.is_held_before:
+            self.faults.hold(fault)
         if fault is not None and fault.kind in ("status", "reset"):
             response = _refusal(fault)
         else:
@@ -92,6 +91,8 @@ class App:
         if fault is not None and fault.kind == "omit_range":
             response = omit_range(response)
         self.audit.record(request, response.status, area, fault.kind if fault else None)
+        if fault is not None and not fault.is_held_before:
+            self.faults.hold(fault)
         wire = {"reset": "reset", "lost_answer": "reset", "truncate": "truncate"}
         return Delivery(response, wire.get(fault.kind) if fault else None)
 
