@@ -220,6 +220,7 @@ def _start_snapshot(player: Player) -> None:
 
 def _delete_snapshot(player: Player) -> None:
     player.arrange("DELETE", resource(player, "snapshots", "snapshot-1", DISK))
+    player.local.control.advance(60)  # its provider has forgotten it, Resource Manager answers
 
 
 def _start_compute_operation(player: Player) -> None:

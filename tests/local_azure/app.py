@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from .arm.operations import Operations
+from .arm.request_checks import check_request
 from .arm.resources import Resources, need_group, new_guid
 from .arm.router import Router
 from .audit import Audit
@@ -149,6 +150,7 @@ class App:
             )
         self.state.operations.settle()
         self._check_scope(request)
+        check_request(request)
         return _dispatch(self._management, request)
 
     def _check_scope(self, request: Request) -> None:

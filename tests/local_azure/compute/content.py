@@ -24,7 +24,10 @@ DISK_RESTORE_POINT_TYPE = (
 )
 SMALLEST_UPLOAD, LARGEST_UPLOAD = 20_972_032, 35_183_298_347_520
 LARGEST_DISK_GB = 65_536
-INHERITED = ("osType", "hyperVGeneration", "securityProfile", "supportsHibernation", "purchasePlan")
+INHERITED = (
+    "osType", "hyperVGeneration", "securityProfile", "supportsHibernation", "purchasePlan",
+    "supportedCapabilities",
+)  # fmt: skip
 
 
 @dataclass

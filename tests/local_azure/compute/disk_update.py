@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from ..arm.resources import Resource
-from ..errors import ArmError
+from ..errors import ArmError, missing_parameter
 from ..state import State
 from .access import active_access_error, in_use
 from .content import asked_size
@@ -21,6 +21,24 @@ CHANGEABLE = (
 )  # fmt: skip
 _ECHOED = ("osType", "creationData", "diskSizeGB")
 _SOURCE = ("createOption", "sourceResourceId", "sourceUri", "uploadSizeBytes", "storageAccountId")
+
+
+def check_creation_data(resource: Resource, body: dict[str, Any], noun: str) -> None:
+    """Refuse a PUT of an existing disk or snapshot that does not repeat what it was made from.
+
+    Raises:
+        ArmError: naming what is missing.
+    """
+    asked = member(properties_of(body), "creationData")
+    if not asked.get("createOption"):
+        raise missing_parameter(f"{noun}.creationData")
+    needed = {"copy": "sourceResourceId", "copystart": "sourceResourceId",
+              "restore": "sourceResourceId", "upload": "uploadSizeBytes",
+              "uploadpreparedsecure": "uploadSizeBytes"}  # fmt: skip
+    name = needed.get(str(asked["createOption"]).lower())
+    held = resource.properties["creationData"]
+    if name in held and not asked.get(name):
+        raise missing_parameter(f"creationData.{name}")
 
 
 def check_unchanged(resource: Resource, body: dict[str, Any]) -> None:

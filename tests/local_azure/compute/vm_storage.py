@@ -50,23 +50,24 @@ class StoragePlan:
         """What the machine shows while the operation runs."""
         return {**self.profile, "dataDisks": [*self.leaving, *self.profile["dataDisks"]]}
 
-    def begin(self, machine: Machine, *, reserved: bool) -> None:
+    def begin(self, state: State, machine: Machine, *, reserved: bool) -> None:
         """Attach the disks that exist, so that no other machine gets them."""
         for disk in self.attached:
-            attach(disk, machine.id, reserved=reserved)
+            attach(state, disk, machine.id, reserved=reserved)
 
     def finish(self, state: State, machine: Machine, *, reserved: bool) -> None:
         """Make the disks that do not exist yet, and let go of those that are no longer wanted."""
         for number, entry in enumerate(self.wanted, start=1):
-            attach(_make(state, machine, entry, number), machine.id, reserved=reserved)
+            made = _make(state, machine, entry, number)
+            attach(state, made, machine.id, reserved=reserved)
         self.wanted.clear()
         for disk in self.detached:
-            detach(disk)
+            detach(state, disk)
 
-    def undo(self) -> None:
+    def undo(self, state: State) -> None:
         """Let go of the disks that ``begin`` attached."""
         for disk in self.attached:
-            detach(disk)
+            detach(state, disk)
 
 
 def plan_new(state: State, machine: Machine, asked: dict[str, Any]) -> StoragePlan:

@@ -13,6 +13,7 @@ from ..errors import conflict, invalid_parameter, missing_parameter
 from ..state import State
 from .disk_model import delete_disk, detach
 from .tracked import change_refused
+from .vm_boot import check_boot
 from .vm_etag import grow
 from .vm_model import (
     VM_TYPE,
@@ -103,6 +104,7 @@ class Writes:
         """
         properties = request.get("properties") or {}
         plan = plan_new(self._state, machine, properties.get("storageProfile") or {})
+        check_boot(machine, plan, request.get("plan"))
         profile = _os_profile_of(properties, plan, machine.name)
         network = plan_network(self._state, machine, properties.get("networkProfile") or {})
         body = vm_body(
@@ -114,7 +116,7 @@ class Writes:
         hidden = {"power": "stopped", "transition": "starting", "agent": True, "created": False,
                   "etag": 0, "generation": _generation(plan)}  # fmt: skip
         vm = self._state.resources.put(Resource(machine.id, VM_TYPE, body, hidden))
-        plan.begin(machine, reserved=False)
+        plan.begin(self._state, machine, reserved=False)
 
         def finish() -> None:
             self._finish_creation(vm, plan)
@@ -176,7 +178,7 @@ class Writes:
         # Where nothing differs there is nothing to wait for, and a PATCH announces no operation.
         seconds = self._state.config.durations.vm_write if differs else 0.0
         reserved = vm.hidden["power"] == "deallocated"
-        plan.begin(machine, reserved=reserved)
+        plan.begin(self._state, machine, reserved=reserved)
 
         def finish() -> None:
             vm.properties["storageProfile"] = plan.profile
@@ -188,7 +190,7 @@ class Writes:
                 self._finish_creation(vm, plan)
 
         def undo() -> None:
-            plan.undo()
+            plan.undo(self._state)
             vm.body = before
 
         return self._run(vm, seconds, finish, undo, differs=differs)
@@ -247,7 +249,7 @@ class Writes:
             disk = self._state.resources.get(entry["managedDisk"].get("id", ""))
             if disk is None:
                 continue
-            detach(disk)
+            detach(self._state, disk)
             if entry["deleteOption"].lower() == "delete":
                 delete_disk(self._state, disk)
         self._state.resources.remove(vm.id)

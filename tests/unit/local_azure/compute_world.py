@@ -148,7 +148,7 @@ class World:
         system_disk = self.disk(f"{name}-os", location=location, os_type=system)
         data_disks = [self.disk(f"{name}-data{lun}", location=location) for lun in range(data)]
         for disk in (system_disk, *data_disks):
-            attach(disk, identity, reserved=power == "deallocated")
+            attach(self.state, disk, identity, reserved=power == "deallocated")
         properties = {
             "vmId": new_guid(),
             "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
