@@ -56,7 +56,8 @@ def _load_one(path: Path) -> list[Exchange]:
     recording = json.loads(path.read_text())
     # Examples are not traffic: their paths and field names count, nothing else.
     is_example = "warning" in recording
-    unknown = {"Retry-After"} if "UNKNOWN" in recording.get("retry_after", "") else set()
+    told = recording.get("retry_after", "")
+    unknown = {"Retry-After"} if "UNKNOWN" in told or "says nothing" in told else set()
     return [_exchange(item, is_example, unknown) for item in recording["exchanges"]]
 
 

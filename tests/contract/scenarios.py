@@ -92,6 +92,42 @@ _EXTENSION_BODY = {
 _SAME_VM = {"properties": {"networkProfile": _NETWORK}}
 _EXPAND_POINTS = "?$expand=restorePoints"
 
+_IDENTITY = (
+    f"{_SUBSCRIPTION}/resourceGroups/group-1/providers/Microsoft.ManagedIdentity"
+    "/userAssignedIdentities/identity-"
+)
+
+
+def _linux_vm(os_disk: str, **tags: str) -> Entry:
+    """A PUT of the machine with an OS disk that exists."""
+    nic = _NETWORK["networkInterfaces"][0]["id"]
+    body = {
+        "location": "westus",
+        "tags": tags,
+        "properties": {
+            "hardwareProfile": {"vmSize": "Standard_DS1_v2"},
+            "storageProfile": {
+                "osDisk": {
+                    "osType": "Linux", "name": os_disk, "createOption": "FromImage",
+                    "managedDisk": _id(f"disks/{os_disk}"),
+                },
+                "dataDisks": [],
+            },
+            "networkProfile": {"networkInterfaces": [{"id": nic}]},
+        },
+    }  # fmt: skip
+    return ("PUT", _VM, body)
+
+
+def _identify(kind: str, **users: Any) -> Entry:
+    """A PATCH of the machine's identity."""
+    asked: dict[str, Any] = {"type": kind}
+    if users:
+        named = {f"{_IDENTITY}{name.removeprefix('id')}": value for name, value in users.items()}
+        asked["userAssignedIdentities"] = named
+    return ("PATCH", _VM, {"identity": asked})
+
+
 # The api-version of each scenario and its steps, in the order of their numbers.
 SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     "disk_from_disk_restore_point": (
@@ -344,6 +380,48 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
             _access(DISK_RESTORE_POINT),
             MONITOR,
         ],
+    ),
+    "vm_identity_patch": (
+        "2022-11-01",
+        [
+            ("GET", _VM),
+            _identify("SystemAssigned, UserAssigned", id1={}),
+            POLL,
+            ("GET", _VM),
+            _identify("SystemAssigned, UserAssigned", id2=None),
+            ("GET", _VM),
+            _identify("SystemAssigned"),
+            ("GET", _VM),
+            _identify("None"),
+            ("GET", _VM),
+        ],
+    ),
+    "vm_os_disk_swap": (
+        "2022-11-01",
+        [
+            (
+                "PUT",
+                f"{_DISK}?api-version=2022-07-02",
+                {
+                    "location": "westus",
+                    "tags": {},
+                    "sku": {"name": "Premium_LRS"},
+                    "properties": _created("Copy", f"{_GROUP}/disks/disk-2", hyperVGeneration="V2"),
+                },
+            ),
+            POLL,
+            ("GET", f"{_DISK}?api-version=2022-07-02"),
+            ("POST", f"{_VM}/powerOff?skipShutdown=false"),
+            MONITOR,
+            ("GET", _VM),
+            _linux_vm("disk-1"),
+            POLL,
+            ("GET", _VM),
+        ],
+    ),
+    "vm_put_tags_only": (
+        "2022-11-01",
+        [("GET", _VM), _linux_vm("disk-1", owner="me"), ("GET", _VM)],
     ),
 }
 

@@ -86,6 +86,8 @@ def _make_vm(
     offer: str = "ubuntu",
     attached: str | None = None,
     diagnostics: bool = False,
+    os_disk: str | None = None,
+    **more: Any,
 ) -> None:
     data = [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": attached}}]
     properties: dict[str, Any] = {
@@ -106,8 +108,10 @@ def _make_vm(
     }  # fmt: skip
     if diagnostics:
         properties["diagnosticsProfile"] = {"bootDiagnostics": {"enabled": True}}
+    if os_disk:
+        properties["storageProfile"]["osDisk"]["name"] = os_disk
     path = resource(player, "virtualMachines", "vm-1", COMPUTE)
-    player.arrange("PUT", path, {"location": location, "properties": properties})
+    player.arrange("PUT", path, {"location": location, "properties": properties, **more})
 
 
 def _make_collection(player: Player, location: str, **more: Any) -> str:
@@ -156,6 +160,24 @@ def _machine_with_password(player: Player) -> None:
 def _machine_with_key(player: Player) -> None:
     _make_group(player, "westus")
     _make_vm(player, "westus", _linux(key=True))
+
+
+def _machine_with_tags(player: Player) -> None:
+    _make_group(player, "westus")
+    _make_vm(player, "westus", _linux(key=False), os_disk="disk-1", tags={})
+
+
+def _machine_to_swap(player: Player) -> None:
+    _make_group(player, "westus")
+    _make_vm(player, "westus", _linux(key=True), os_disk="disk-2", tags={})
+
+
+def _machine_with_identity(player: Player) -> None:
+    _make_group(player, "westus")
+    group = f"/subscriptions/{player.subscription}/resourceGroups/group-1"
+    user = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/identity-2"
+    both = {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {user: {}}}
+    _make_vm(player, "westus", _linux(key=True), os_disk="disk-1", tags={}, identity=both)
 
 
 def _windows_machine(player: Player) -> None:
@@ -229,6 +251,11 @@ def _start_compute_operation(player: Player) -> None:
     player.arrange("POST", path, finish=False)
 
 
+def _end_operation(player: Player) -> None:
+    """Its polls were left out of the recording."""
+    player.local.control.advance(REPLICATION_SECONDS)
+
+
 @dataclass
 class World:
     """What is there at first, and what happens before the steps of these numbers."""
@@ -253,4 +280,7 @@ WORLDS = {
     "snapshot_errors_404": World(_disk_elsewhere),
     "snapshot_grant_revoke_access": World(_disk, {0: _start_snapshot, 12: _delete_snapshot}),
     "swagger_examples_disk_restore_point": World(_copied_point),
+    "vm_identity_patch": World(_machine_with_identity, dict.fromkeys((5, 7, 9), _end_operation)),
+    "vm_os_disk_swap": World(_machine_to_swap),
+    "vm_put_tags_only": World(_machine_with_tags),
 }

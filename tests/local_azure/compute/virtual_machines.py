@@ -150,13 +150,15 @@ class VirtualMachines:
         announced, operation = self._writes.change(vm, body, merge=merge)
         headers = {}
         if announced:
-            headers = self._state.operations.headers(operation, call, location=False)
+            headers = self._state.operations.headers(
+                operation, call, location=False, notification=True
+            )
         return json_response(200, self._shown(vm, call), {**headers, **_PUT_RATE})
 
     def _created_headers(self, operation: Operation, call: Call) -> dict[str, str]:
         retry_after = self._state.config.retry_after.vm_write
         return self._state.operations.headers(
-            operation, call, location=False, retry_after=retry_after
+            operation, call, location=False, notification=True, retry_after=retry_after
         )
 
     def _power(self, call: Call, action: str) -> Response:
@@ -181,7 +183,7 @@ class VirtualMachines:
     def _accepted(
         self, call: Call, operation: Operation, rates: dict[str, str], *, retry: bool
     ) -> Response:
-        response = empty_answer(self._state, call, operation, rates)
+        response = empty_answer(self._state, call, operation, rates, notification=True)
         if not retry:
             return response
         headers = {**response.headers, "Retry-After": str(self._state.config.retry_after.vm_write)}

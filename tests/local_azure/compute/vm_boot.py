@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ..errors import ArmError, invalid_parameter
+from .sizes import capabilities
 from .vm_storage import Machine, StoragePlan
-
-_NVME_ONLY = re.compile(r"_v[67]$", re.IGNORECASE)
-_ARM = re.compile(r"Standard_[A-Z]+\d+[a-z]*p[a-z]*_", re.IGNORECASE)
-
-
-def capabilities(size: str) -> dict[str, str]:
-    """The ``supportedCapabilities`` of the OS disk of a marketplace image that boots on a size."""
-    kept = {"architecture": "Arm64" if _ARM.match(size) else "x64"}
-    return {"diskControllerTypes": "SCSI, NVMe", **kept} if _NVME_ONLY.search(size) else kept
 
 
 def check_boot(machine: Machine, plan: StoragePlan, marketplace_plan: Any) -> None:
@@ -39,9 +30,12 @@ def check_boot(machine: Machine, plan: StoragePlan, marketplace_plan: Any) -> No
 
 
 def _check_capabilities(machine: Machine, held: dict[str, str]) -> None:
+    needed = capabilities(machine.size)
     nvme = "nvme" in str(held.get("diskControllerTypes", "")).lower()
-    arm = str(held.get("architecture", "x64")).lower() == "arm64"
-    if (_NVME_ONLY.search(machine.size) and not nvme) or bool(_ARM.match(machine.size)) is not arm:
+    architecture = str(held.get("architecture", "x64")).lower()
+    if ("diskControllerTypes" in needed and not nvme) or (
+        architecture != needed["architecture"].lower()
+    ):
         raise invalid_parameter(
             f"The VM size '{machine.size}' cannot boot with OS image or disk. Please check that disk"
             " controller types supported by the OS image or disk is one of the supported disk"

@@ -17,8 +17,7 @@ from ..resource_groups import new_group
 from ..state import State
 from ..storage.image import Image
 from .disk_model import attach, disk_id, new_disk
-from .sizes import max_data_disks
-from .vm_boot import capabilities
+from .sizes import capabilities, max_data_disks
 from .vm_model import VM_TYPE, check_name, os_profile, vm_body, vm_id
 from .vm_power import set_power
 

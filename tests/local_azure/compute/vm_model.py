@@ -168,8 +168,13 @@ def merged_identity(held: dict[str, Any], asked: dict[str, Any]) -> dict[str, An
     return merged
 
 
-def identity_body(asked: dict[str, Any]) -> dict[str, Any]:
-    """A managed identity as the service shows it, its ids made up but steady."""
+def identity_body(
+    asked: dict[str, Any], *, pending: bool = False, known: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A managed identity as the service shows it, its ids made up but steady.
+
+    ``pending``: user-assigned ones that are not ``known`` have no ids yet.
+    """
     made: dict[str, Any] = {"type": str(asked.get("type") or "None")}
     if "systemassigned" in made["type"].replace(" ", "").lower():
         made["principalId"] = "00000000-0000-4000-8000-0000000000a1"
@@ -178,7 +183,9 @@ def identity_body(asked: dict[str, Any]) -> dict[str, Any]:
     if users:
         guid = "00000000-0000-4000-8000-0000000000a3"
         made["userAssignedIdentities"] = {
-            name: {"principalId": guid, "clientId": guid}
+            name: {}
+            if pending and name not in (known or {})
+            else {"principalId": guid, "clientId": guid}
             for name, kept in users.items()
             if kept is not None
         }

@@ -12,7 +12,7 @@ from ..errors import ArmError, conflict, invalid_parameter, missing_parameter
 from ..state import State
 from .access import refresh
 from .disk_model import DISK_TYPE, GIB, attach, detach, disk_id, new_disk
-from .sizes import max_data_disks
+from .sizes import capabilities, max_data_disks
 from .tracked import change_refused, source_not_found
 
 IMAGE_DISK_GB = 30
@@ -421,6 +421,7 @@ def _make(state: State, machine: Machine, entry: dict[str, Any], number: int) ->
         image=state.store.create(size * GIB), sku=managed["storageAccountType"], size_gb=size,
         os_type=os_type, zones=machine.zones or None, creation_data=creation,
         hyper_v_generation="V2" if os_type else None,
+        extra={"supportedCapabilities": capabilities(machine.size)} if os_type else None,
     )  # fmt: skip
     rest = {key: value for key, value in entry.items() if key not in ("lun", "osType", "name")}
     first = {key: entry[key] for key in ("lun", "osType") if key in entry}

@@ -182,6 +182,8 @@ class Writes:
 
         def finish() -> None:
             vm.properties["storageProfile"] = plan.profile
+            if "identity" in vm.body:
+                vm.body["identity"] = identity_body(vm.body["identity"])
             if network:
                 change_network(self._state, vm, machine, network)
             if vm.hidden.get("created", True):
@@ -293,7 +295,8 @@ def _change_envelope(vm: Resource, request: dict[str, Any], *, merge: bool) -> N
             vm.body["tags"] = request["tags"]
     if request.get("identity"):
         held = vm.body.pop("identity", {}) if merge else {}
-        identity = identity_body(merged_identity(held, request["identity"]))
+        identity = merged_identity(held, request["identity"])
         if identity["type"].lower() != "none":
-            vm.body["identity"] = identity
+            known = held.get("userAssignedIdentities") or {}
+            vm.body["identity"] = identity_body(identity, pending=merge, known=known)
     vm.body["properties"] = properties

@@ -116,6 +116,19 @@ def test_identities_are_merged(world: VmWorld) -> None:
 # -- while the operation runs
 
 
+def test_a_new_identity_has_no_ids_yet(world: VmWorld) -> None:
+    world.config.durations.vm_write = 30
+    world.direct()
+    asked = {"type": "UserAssigned", "userAssignedIdentities": {ONE: {}}}
+    answer = world.call("PATCH", VM, {"identity": asked})
+
+    assert answer.body["identity"] == asked
+    world.clock.advance(30)
+    assert set(world.get(VM)["identity"]["userAssignedIdentities"][ONE]) == {
+        "principalId", "clientId",
+    }  # fmt: skip
+
+
 def test_a_disk_that_leaves_is_shown_until_it_has_left(world: VmWorld) -> None:
     world.config.durations.vm_write = 30
     world.direct()
