@@ -72,6 +72,9 @@ def steps(
         ValueError: for a poll of an operation that nothing before it starts.
     """
     names = Names(subscription)
+    exchanges = list(exchanges)
+    for exchange in exchanges:  # a disk has its name before its id is first seen
+        names.adapt(f"{exchange.path}?{json.dumps(exchange.body)}")
     open_operation = None
     found = []
     for number, exchange in enumerate(exchanges):

@@ -92,31 +92,50 @@ _EXTENSION_BODY = {
 _SAME_VM = {"properties": {"networkProfile": _NETWORK}}
 _EXPAND_POINTS = "?$expand=restorePoints"
 
+_EMPTY = {"createOption": "Empty", "diskSizeGB": 1}
 _IDENTITY = (
     f"{_SUBSCRIPTION}/resourceGroups/group-1/providers/Microsoft.ManagedIdentity"
     "/userAssignedIdentities/identity-"
 )
 
 
-def _linux_vm(os_disk: str, **tags: str) -> Entry:
-    """A PUT of the machine with an OS disk that exists."""
-    nic = _NETWORK["networkInterfaces"][0]["id"]
+def _linux_vm(
+    os_disk: str, *data: dict[str, Any], number: int = 1, tags: dict[str, str] | None = None
+) -> Entry:
+    """A PUT of a machine with an OS disk that exists, and with these data disks."""
+    nic = _in_group(_NETWORK["networkInterfaces"][0]["id"], number).replace(
+        "nic-1", f"nic-{number}"
+    )
     body = {
         "location": "westus",
-        "tags": tags,
+        "tags": tags or {},
         "properties": {
             "hardwareProfile": {"vmSize": "Standard_DS1_v2"},
             "storageProfile": {
                 "osDisk": {
                     "osType": "Linux", "name": os_disk, "createOption": "FromImage",
-                    "managedDisk": _id(f"disks/{os_disk}"),
+                    "managedDisk": {"id": _in_group(f"{_GROUP}/disks/{os_disk}", number)},
                 },
-                "dataDisks": [],
+                "dataDisks": list(data),
             },
             "networkProfile": {"networkInterfaces": [{"id": nic}]},
         },
     }  # fmt: skip
-    return ("PUT", _VM, body)
+    return ("PUT", f"group-{number}:virtualMachines/vm-{number}", body)
+
+
+def _in_group(path: str, number: int) -> str:
+    return path.replace("group-1", f"group-{number}")
+
+
+def _data_disk(
+    lun: int, disk: str | None = None, *, number: int = 1, **more: Any
+) -> dict[str, Any]:
+    """An entry of a data disk, with its id where it exists."""
+    entry = {"lun": lun, **more}
+    if disk:
+        entry["managedDisk"] = {"id": _in_group(f"{_GROUP}/disks/{disk}", number)}
+    return entry
 
 
 def _identify(kind: str, **users: Any) -> Entry:
@@ -381,6 +400,44 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
             MONITOR,
         ],
     ),
+    "vm_data_disk_attach_detach": (
+        "2022-11-01",
+        [
+            ("GET", _VM),
+            _linux_vm("disk-1", _data_disk(0, name="disk-2", **_EMPTY, caching="ReadOnly")),
+            POLL,
+            ("GET", _VM),
+            _linux_vm(
+                "disk-1",
+                _data_disk(0, "disk-2", createOption="Empty"),
+                _data_disk(2, name="disk-3", **_EMPTY),
+            ),
+            _linux_vm("disk-1", _data_disk(2, "disk-3", createOption="Empty")),
+            ("GET", _VM),
+            _linux_vm(
+                "disk-1",
+                _data_disk(2, "disk-3", createOption="Empty"),
+                _data_disk(0, "disk-2", createOption="Attach"),
+            ),
+            _linux_vm("disk-1"),
+            _linux_vm("disk-1", _data_disk(0, "disk-2", createOption="Attach")),
+            ("GET", _VM),
+            _linux_vm(
+                "disk-4",
+                _data_disk(
+                    2,
+                    "disk-3",
+                    number=2,
+                    createOption="Empty",
+                    toBeDetached=True,
+                    detachOption="ForceDetach",
+                ),
+                number=2,
+            ),
+            POLL,
+            ("GET", "group-2:virtualMachines/vm-2"),
+        ],
+    ),
     "vm_identity_patch": (
         "2022-11-01",
         [
@@ -421,7 +478,7 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     ),
     "vm_put_tags_only": (
         "2022-11-01",
-        [("GET", _VM), _linux_vm("disk-1", owner="me"), ("GET", _VM)],
+        [("GET", _VM), _linux_vm("disk-1", tags={"owner": "me"}), ("GET", _VM)],
     ),
 }
 

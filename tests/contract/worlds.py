@@ -33,8 +33,8 @@ def _make_group(player: Player, location: str, name: str = "group-1") -> None:
     player.arrange("PUT", path, {"location": location})
 
 
-def _make_nic(player: Player, location: str) -> str:
-    network = resource(player, "virtualNetworks", "net-1", NETWORK)
+def _make_nic(player: Player, location: str, name: str = "nic-1", group: str = "group-1") -> str:
+    network = resource(player, "virtualNetworks", "net-1", NETWORK, group)
     prefixes = {"addressPrefix": "10.0.0.0/24"}
     body: dict[str, Any] = {
         "location": location,
@@ -46,7 +46,7 @@ def _make_nic(player: Player, location: str) -> str:
     player.arrange("PUT", network, body)
     subnet = {"id": f"{identity(network)}/subnets/default"}
     configuration = {"name": "one", "properties": {"subnet": subnet}}
-    nic = resource(player, "networkInterfaces", "nic-1", NETWORK)
+    nic = resource(player, "networkInterfaces", name, NETWORK, group)
     body = {"location": location, "properties": {"ipConfigurations": [configuration]}}
     player.arrange("PUT", nic, body)
     return identity(nic)
@@ -87,9 +87,17 @@ def _make_vm(
     attached: str | None = None,
     diagnostics: bool = False,
     os_disk: str | None = None,
+    empty: str | None = None,
+    number: int = 1,
     **more: Any,
 ) -> None:
-    data = [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": attached}}]
+    group = f"group-{number}"
+    data: list[dict[str, Any]] = []
+    if attached:
+        data = [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": attached}}]
+    if empty:
+        data = [{"lun": 2, "name": empty, "createOption": "Empty", "diskSizeGB": 2}]
+    nic = _make_nic(player, location, f"nic-{number}", group)
     properties: dict[str, Any] = {
         "hardwareProfile": {"vmSize": "Standard_DS1_v2"},
         "storageProfile": {
@@ -101,16 +109,16 @@ def _make_vm(
                 "caching": "ReadWrite",
                 "managedDisk": {"storageAccountType": "Premium_LRS"},
             },
-            "dataDisks": data if attached else [],
+            "dataDisks": data,
         },
         "osProfile": {"computerName": "one", **profile},
-        "networkProfile": {"networkInterfaces": [{"id": _make_nic(player, location)}]},
+        "networkProfile": {"networkInterfaces": [{"id": nic}]},
     }  # fmt: skip
     if diagnostics:
         properties["diagnosticsProfile"] = {"bootDiagnostics": {"enabled": True}}
     if os_disk:
         properties["storageProfile"]["osDisk"]["name"] = os_disk
-    path = resource(player, "virtualMachines", "vm-1", COMPUTE)
+    path = resource(player, "virtualMachines", f"vm-{number}", COMPUTE, group)
     player.arrange("PUT", path, {"location": location, "properties": properties, **more})
 
 
@@ -165,6 +173,15 @@ def _machine_with_key(player: Player) -> None:
 def _machine_with_tags(player: Player) -> None:
     _make_group(player, "westus")
     _make_vm(player, "westus", _linux(key=False), os_disk="disk-1", tags={})
+
+
+def _two_machines(player: Player) -> None:
+    for number, disks in (
+        (1, {"os_disk": "disk-1"}),
+        (2, {"os_disk": "disk-4", "empty": "disk-3"}),
+    ):
+        _make_group(player, "westus", f"group-{number}")
+        _make_vm(player, "westus", _linux(key=False), number=number, tags={}, **disks)
 
 
 def _machine_to_swap(player: Player) -> None:
@@ -280,6 +297,9 @@ WORLDS = {
     "snapshot_errors_404": World(_disk_elsewhere),
     "snapshot_grant_revoke_access": World(_disk, {0: _start_snapshot, 12: _delete_snapshot}),
     "swagger_examples_disk_restore_point": World(_copied_point),
+    "vm_data_disk_attach_detach": World(
+        _two_machines, dict.fromkeys((5, 6, 8, 9, 10), _end_operation)
+    ),
     "vm_identity_patch": World(_machine_with_identity, dict.fromkeys((5, 7, 9), _end_operation)),
     "vm_os_disk_swap": World(_machine_to_swap),
     "vm_put_tags_only": World(_machine_with_tags),
