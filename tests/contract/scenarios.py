@@ -124,6 +124,22 @@ def _linux_vm(
     return ("PUT", f"group-{number}:virtualMachines/vm-{number}", body)
 
 
+def _disk_again(
+    number: int, disk: str, size: int, location: str = "westus", **changed: Any
+) -> Entry:
+    """A PUT of a disk with what a GET shows of it, but for what is changed."""
+    properties = {
+        "hyperVGeneration": "V1", "creationData": {"createOption": "Empty"}, "diskSizeGB": size,
+        "diskIOPSReadWrite": 120, "diskMBpsReadWrite": 25,
+        "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
+        "networkAccessPolicy": "AllowAll", "tier": "P1", "publicNetworkAccess": "Enabled",
+    }  # fmt: skip
+    sku = {"name": changed.pop("sku", "Premium_LRS")}
+    tags = changed.pop("tags", {})
+    body = {"location": location, "tags": tags, "sku": sku, "properties": {**properties, **changed}}
+    return ("PUT", f"group-{number}:disks/{disk}", body)
+
+
 def _in_group(path: str, number: int) -> str:
     return path.replace("group-1", f"group-{number}")
 
@@ -166,6 +182,44 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
             POLL,
             POLL,
             ("GET", _DISK),
+        ],
+    ),
+    "disk_update_by_put": (
+        "2022-07-02",
+        [
+            ("GET", _DISK),
+            _disk_again(1, "disk-1", 10, sku="Standard_LRS", tags={"a": "1"}),
+            ("GET", _DISK),
+            _disk_again(2, "disk-2", 5, supportedCapabilities={"acceleratedNetwork": False}),
+            ("GET", "group-2:disks/disk-2"),
+            _disk_again(3, "disk-3", 20, supportedCapabilities={"architecture": "Arm64"}),
+            _disk_again(4, "disk-2", 5, publicNetworkAccess="Disabled"),
+            ("GET", "group-4:disks/disk-2"),
+            _disk_again(
+                5,
+                "disk-4",
+                10,
+                "centraluseuap",
+                networkAccessPolicy="AllowPrivate",
+                diskAccessId=f"{_GROUP}/diskAccesses/access-1",
+            ),
+            ("GET", "group-5:disks/disk-4"),
+            (
+                "PUT",
+                "group-6:disks/disk-5",
+                {
+                    "location": "eastus2euap",
+                    "tags": {},
+                    "sku": {"name": "Premium_LRS"},
+                    "properties": _created(
+                        "Empty",
+                        diskSizeGB=10,
+                        hyperVGeneration="V1",
+                        dataAccessAuthMode="AzureActiveDirectory",
+                    ),
+                },
+            ),
+            ("GET", "group-6:disks/disk-5"),
         ],
     ),
     "restore_point_collection_delete": ("2022-11-01", [("DELETE", _COLLECTION), POLL]),

@@ -52,10 +52,20 @@ def _make_nic(player: Player, location: str, name: str = "nic-1", group: str = "
     return identity(nic)
 
 
-def _make_disk(player: Player, location: str, name: str = "disk-1", **more: Any) -> str:
-    path = resource(player, "disks", name, DISK)
+def _make_disk(
+    player: Player,
+    location: str,
+    name: str = "disk-1",
+    *,
+    group: str = "group-1",
+    premium: bool = False,
+    **more: Any,
+) -> str:
+    path = resource(player, "disks", name, DISK, group)
     properties = {"creationData": {"createOption": "Empty"}, "diskSizeGB": 1, **more}
-    body = {"location": location, "properties": properties}
+    body: dict[str, Any] = {"location": location, "properties": properties}
+    if premium:
+        body |= {"sku": {"name": "Premium_LRS"}, "tags": {"a": "1"}}
     player.arrange("PUT", path, body)
     return identity(path)
 
@@ -236,6 +246,20 @@ def _disk(player: Player) -> None:
     _make_disk(player, "eastus2", osType="Linux")
 
 
+def _disks_to_change(player: Player) -> None:
+    """A Premium SSD in each of the groups of the recording, but for the one that it makes."""
+    places = ("westus", "westus", "westus", "westus", "centraluseuap", "eastus2euap")
+    disks = ("disk-1", "disk-2", "disk-3", "disk-2", "disk-4")
+    sizes = (1, 5, 20, 5, 10)
+    for number, location in enumerate(places, start=1):
+        _make_group(player, location, f"group-{number}")
+    for number, (disk, size) in enumerate(zip(disks, sizes, strict=True), start=1):
+        _make_disk(
+            player, places[number - 1], disk, group=f"group-{number}", premium=True,
+            diskSizeGB=size, hyperVGeneration="V1",
+        )  # fmt: skip
+
+
 def _copied_point(player: Player) -> None:
     _machine_with_key(player)
     collection = _make_collection(player, "westus")
@@ -283,6 +307,7 @@ class World:
 
 WORLDS = {
     "disk_from_disk_restore_point": World(_disk_from_point),
+    "disk_update_by_put": World(_disks_to_change, dict.fromkeys((2, 4, 7, 9, 11), _end_operation)),
     "restore_point_collection_delete": World(_empty_collection),
     "restore_point_create": World(_machine_with_password),
     "restore_point_cross_region_copy": World(_machine_with_key),

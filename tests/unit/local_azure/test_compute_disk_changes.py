@@ -54,6 +54,21 @@ def test_a_put_of_what_there_is_changes_it(world: VmWorld) -> None:
     assert after["properties"]["uniqueId"] == unique
 
 
+def test_size_and_sku_decide_whatever_is_repeated_of_before(world: VmWorld) -> None:
+    world.done("PUT", DISK, {**body(), "sku": {"name": "Premium_LRS"}})
+    before = properties(world)
+    assert (before["tier"], before["diskIOPSReadWrite"]) == ("P1", 120)
+    repeated = {**before, "diskSizeGB": 10}
+    world.done("PUT", DISK, {**body(**repeated), "sku": {"name": "Standard_LRS"}})
+    standard = properties(world)
+    assert "tier" not in standard
+    assert (standard["diskIOPSReadWrite"], standard["diskMBpsReadWrite"]) == (500, 60)
+    world.done("PUT", DISK, {**body(**repeated), "sku": {"name": "Premium_LRS"}})
+    assert properties(world)["tier"] == "P3"
+    world.done("PUT", DISK, body(**{**properties(world), "tier": "P10"}))
+    assert properties(world)["tier"] == "P10"
+
+
 @pytest.mark.parametrize("asked", [{}, {"creationData": {}}, {"creationData": None}])
 def test_a_put_of_a_disk_repeats_what_it_was_made_from(world: VmWorld, asked: Any) -> None:
     world.config.refusals.put_without_creation_data = True
