@@ -383,10 +383,11 @@ def _entry(
         for key, value in (asked.get("managedDisk") or {}).items()
         if key in ("storageAccountType", "diskEncryptionSet", "securityProfile") and value
     }
-    managed.setdefault("storageAccountType", "Standard_LRS")
+    sku = "Standard_LRS" if disk is None else disk.body["sku"]["name"]
+    managed.setdefault("storageAccountType", sku)
     size = asked.get("diskSizeGB")
     if disk is not None:
-        managed |= {"storageAccountType": disk.body["sku"]["name"], "id": disk.id}
+        managed["id"] = disk.id
         size = disk.properties["diskSizeGB"]
     made: dict[str, Any] = {
         "lun": asked.get("lun") if os_type is None else None,

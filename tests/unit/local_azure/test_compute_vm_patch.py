@@ -159,6 +159,19 @@ def test_both_os_disks_belong_to_the_machine_until_they_are_exchanged(world: VmW
     assert [world.disk_state(disk) for disk in (new.id, old)] == ["Reserved", "Unattached"]
 
 
+def test_an_attached_disk_shows_the_type_that_was_asked_for(world: VmWorld) -> None:
+    world.direct(luns=())
+    disk = world.disk("extra", sku="Premium_LRS")
+    for asked, shown in ((None, "Premium_LRS"), ("Standard_LRS", "Standard_LRS")):
+        managed = {"id": disk.id, "storageAccountType": asked}
+        entry = {"lun": 0, "createOption": "Attach", "managedDisk": managed}
+        assert patch_storage(world, dataDisks=[entry]).status == 200
+        held = storage(world)["dataDisks"][0]["managedDisk"]
+        assert held["storageAccountType"] == shown
+        assert patch_storage(world, dataDisks=[]).status == 200
+    assert world.get(disk.id)["sku"]["name"] == "Premium_LRS"
+
+
 def test_a_disk_that_is_forced_off_says_so(world: VmWorld) -> None:
     world.config.durations.vm_write = 30
     world.direct(luns=(0,))
