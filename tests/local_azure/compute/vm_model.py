@@ -194,11 +194,11 @@ def identity_body(
 
 def change_properties(vm: Resource, properties: dict[str, Any]) -> None:
     """Take over what may change in the properties, but for disks and interfaces."""
+    if properties.get("osProfile") and "osProfile" not in vm.properties:
+        raise change_refused("osProfile")
     size = (properties.get("hardwareProfile") or {}).get("vmSize")
     if size:
         vm.properties["hardwareProfile"] = {"vmSize": size}
-    if properties.get("osProfile") and "osProfile" not in vm.properties:
-        raise change_refused("osProfile")
     tail = {key: vm.properties.pop(key) for key in ("provisioningState", "timeCreated")}
     vm.properties.update(echoed(properties))
     vm.properties.update(tail)

@@ -113,6 +113,23 @@ def test_identities_are_merged(world: VmWorld) -> None:
     assert identity(world, type="None") is None
 
 
+def test_a_refused_change_changes_nothing(world: VmWorld) -> None:
+    world.direct()
+    del world.state.resources.need(VM).properties["osProfile"]
+    before = world.get(VM)
+    change = {
+        "tags": {"a": "1"},
+        "properties": {
+            "hardwareProfile": {"vmSize": "Standard_D4s_v5"},
+            "osProfile": {"computerName": "other"},
+        },
+    }
+    for method in ("PATCH", "PUT"):
+        answer = world.call(method, VM, {"location": "westus", **change})
+        assert answer.body["error"]["target"] == "osProfile"
+        assert world.get(VM) == before
+
+
 # -- while the operation runs
 
 
