@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -33,12 +35,60 @@ class Sink(Protocol):
     def write(self, start: int, data: bytes) -> None: ...
 
 
+class _Transfer:
+    """The transfers of one disk: the first failure ends all of them. Thread-safe."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._changed = threading.Condition()
+        self._active = 0
+        self._failure: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise the first failure of any transfer, or what the caller's check raises."""
+        self.raise_failure()
+        self._check()
+
+    def raise_failure(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self._failure is not None:
+            raise self._failure
+
+    def fail(self, error: BaseException) -> None:
+        """Note a failure; the first one stays."""
+        with self._changed:
+            if self._failure is None:
+                self._failure = error
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """What one worker does for this disk."""
+        with self._changed:
+            self._active += 1
+        try:
+            yield
+        except BaseException as error:
+            self.fail(error)
+            raise
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Until no worker is in a step. After a failure those that begin later stop at their check."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._active == 0)
+
+
 class DiskWriter:
     """Writes images of a repository, with a bounded number of transfers.
 
     Args:
         pool: the workers; several writers share them.
-        check: called often; raises when the work has to stop.
+        throttle: limits what is written.
+        check: called by the workers before every request, so thread-safe; raises when the work has to
+            stop (another disk of the same restore failed).
     """
 
     def __init__(
@@ -60,21 +110,40 @@ class DiskWriter:
     def write(self, image: DiskImage, sink: Sink, stats: Stats) -> None:
         """Write all of a disk that is not zeros.
 
+        The first failure, of a transfer or of ``check``, ends the other transfers of the disk before
+        their next request. Nothing is written to the sink after this returned or raised.
+
         Raises:
             DamagedObject: a chunk is missing or not what was stored; what is in the sink is no disk.
-            VmguardError: of the storage or the sink.
+            VmguardError: of the storage or the sink; what ``check`` raises.
         """
-        work = partial(self._span, image, sink, stats)
-        for _done in in_order(self._pool, self._window, work, spans(self._repository, image)):
-            self._check()
+        run = _Transfer(self._check)
+        work = partial(self._span, image, sink, stats, run)
+        try:
+            for _done in in_order(self._pool, self._window, work, spans(self._repository, image)):
+                run.check()
+        except BaseException as error:
+            # The first failure is the cause; a transfer that was ended by it tells nothing more.
+            run.fail(error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            run.wait()
+        run.raise_failure()
 
-    def _span(self, image: DiskImage, sink: Sink, stats: Stats, span: list[Piece]) -> None:
-        content = read_chunks(self._repository, image.size, span)
-        for start, data in _joined(content, self._size):
-            self._throttle.take(len(data))
-            sink.write(start, data)
-            stats.add(read=len(data))
-        stats.add(chunks=len(span))
+    def _span(
+        self, image: DiskImage, sink: Sink, stats: Stats, run: _Transfer, span: list[Piece]
+    ) -> None:
+        with run.step():
+            run.check()
+            content = read_chunks(self._repository, image.size, span)
+            for start, data in _joined(content, self._size):
+                run.check()
+                self._throttle.take(len(data))
+                run.check()
+                sink.write(start, data)
+                stats.add(read=len(data))
+            stats.add(chunks=len(span))
 
 
 def spans(repository: Repository, image: DiskImage) -> Iterator[list[Piece]]:
