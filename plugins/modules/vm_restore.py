@@ -389,10 +389,10 @@ failure:
 from ..module_utils._module import Task, run_module
 from ..module_utils._restore.backup_source import BackupWanted, find_backup
 from ..module_utils._restore.engine import restore
-from ..module_utils._restore.files import FilesRequest, restore_files
 from ..module_utils._restore.options import ARGUMENT_SPEC, bandwidth, check, request_of
 from ..module_utils._restore.request import Outcome
 from ..module_utils._restore.source import Wanted
+from ..module_utils._restore.targets.files import FilesRequest, restore_files
 from ..module_utils._restore.upload import Uploader
 
 
@@ -448,6 +448,8 @@ def _to_files(task: Task) -> dict:
     point = find_backup(_backup_wanted(task))
     outcome = restore_files(task.repository(), point, request, task.clock, task.write)
     result = outcome.result(task.clock.now())
+    for warning in outcome.warnings:
+        task.warn(warning)
     task.diff(None if outcome.made else result["files"], result["files"])
     return result
 

@@ -18,7 +18,7 @@ from .._repository.errors import DamagedObject
 from .._repository.manifest import DiskImage
 from .._repository.packs import Ref, fetch, longest, runs
 from .._repository.repository import Repository
-from .._repository.tree import FANOUT, Tree, chunk_count
+from .._repository.tree import FANOUT, Entries, Tree, chunk_count
 from .._repository.workers import in_order
 from .reader import Stats
 from .throttle import Throttle
@@ -27,6 +27,7 @@ from .throttle import Throttle
 WRITTEN = 4 << 20
 
 Piece = tuple[int, Ref]
+Seen = Callable[[int, Entries], None]
 
 
 class Sink(Protocol):
@@ -107,8 +108,13 @@ class DiskWriter:
         self._check = check
         self._size = repository.chunk_size
 
-    def write(self, image: DiskImage, sink: Sink, stats: Stats) -> None:
+    def write(
+        self, image: DiskImage, sink: Sink, stats: Stats, seen: Seen = lambda _first, _entries: None
+    ) -> None:
         """Write all of a disk that is not zeros.
+
+        Args:
+            seen: called with each index page, in order: the number of its first chunk, and its entries.
 
         The first failure, of a transfer or of ``check``, ends the other transfers of the disk before
         their next request. Nothing is written to the sink after this returned or raised.
@@ -119,8 +125,9 @@ class DiskWriter:
         """
         run = _Transfer(self._check)
         work = partial(self._span, image, sink, stats, run)
+        found = spans(self._repository, image, seen)
         try:
-            for _done in in_order(self._pool, self._window, work, spans(self._repository, image)):
+            for _done in in_order(self._pool, self._window, work, found):
                 run.check()
         except BaseException as error:
             # The first failure is the cause; a transfer that was ended by it tells nothing more.
@@ -146,7 +153,9 @@ class DiskWriter:
             stats.add(chunks=len(span))
 
 
-def spans(repository: Repository, image: DiskImage) -> Iterator[list[Piece]]:
+def spans(
+    repository: Repository, image: DiskImage, seen: Seen = lambda _first, _entries: None
+) -> Iterator[list[Piece]]:
     """The chunks of an image, in groups that lie together in a pack and are fetched at once.
 
     The groups of one index page follow each other as they lie in the packs.
@@ -163,6 +172,7 @@ def spans(repository: Repository, image: DiskImage) -> Iterator[list[Piece]]:
                 what = "an index page points behind the disk's end"
                 raise DamagedObject(names.pack(page.pack), what)
             chunks.setdefault(ref, []).append(leaf * FANOUT + position)
+        seen(leaf * FANOUT, entries)
         for run in runs(chunks, repository.store.request_cost):
             yield [(chunk, ref) for ref in run for chunk in chunks[ref]]
 

@@ -20,7 +20,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_sour
     BackupWanted,
     find_backup,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.files import (
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.targets.files import (
     RECORD,
     FilesOutcome,
     FilesRequest,
