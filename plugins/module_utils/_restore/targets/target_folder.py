@@ -250,15 +250,15 @@ class TargetFolder:
             OSError: it cannot be made.
         """
         os.mkdir(PARTIAL, FOLDER_MODE, dir_fd=self.folder)
-        with self._opened() as partial:
-            try:
+        try:
+            with self._opened() as partial:
                 yield partial
-            except BaseException:
+        except BaseException:
+            # What cannot be removed now is removed by the next run.
+            with contextlib.suppress(OSError, InputError), self._opened() as partial:
                 if entry(partial, RECORD) is None:
-                    # What cannot be removed is removed by the next run.
-                    with contextlib.suppress(OSError, InputError):
-                        self._clear(partial)
-                raise
+                    self._clear(partial)
+            raise
 
     def commit(self, partial: int, record: dict[str, Any]) -> None:
         """Give all files of the record their names, then the record; undone when that fails.
