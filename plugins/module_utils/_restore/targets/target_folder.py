@@ -111,7 +111,8 @@ def read_record(folder: int) -> dict[str, Any] | None:
         found = json.loads(text or b"")
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else None
+    files = found.get("files") if isinstance(found, dict) else None
+    return found if isinstance(files, dict) and all(map(_is_plain, files)) else None
 
 
 def unfinished(path: Path) -> bool:
@@ -236,7 +237,7 @@ class TargetFolder:
             committed = entry(partial, RECORD) is not None
             if committed:
                 record = read_record(partial)
-                if record is None or not all(_is_plain(name) for name in record["files"]):
+                if record is None:
                     raise self._foreign(self.path / PARTIAL / RECORD)
                 self._move(partial, record, replace=replace or record.get("forced") is True)
             self._clear(partial)
@@ -361,7 +362,8 @@ def file_exists(path: Path) -> InputError:
 
 
 def _is_plain(name: str) -> bool:
-    return name == os.path.basename(name) and name not in ("", ".", "..")
+    """Whether a name leads nowhere else."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def _rename_new(source: int, target: int, old: str, new: str | None = None) -> None:
