@@ -131,7 +131,9 @@ options:
   force:
     description:
       - Restore in place again, although the machine's disks already are those of this restore.
-      - With O(target=files), write the files again and replace those that are there.
+      - With O(target=files), write the files again and replace those that are there. The old ones stay until all of
+        the new ones are whole, so there has to be space for both; when it fails, they are what remains. Files of an
+        earlier restore that are not among the new ones are kept, with a warning.
     type: bool
     default: false
 extends_documentation_fragment:

@@ -264,7 +264,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_that_has_nothing_to_d
     assert one == {"code": "killed"}
     assert {LOCK, PARTIAL} < {path.name for path in out.iterdir()}
     outcome = world.restore(out, world.first)
-    assert not outcome.made and outcome.cleared
+    assert not outcome.made and outcome.recovered == "removed"
     message = outcome.result(world.place.bench.clock.now())["conditions"]
     assert any("interrupted restore" in one["message"] for one in message)
     world.check_whole(out, world.first)

@@ -50,6 +50,7 @@ from .file_record import (
 from .target_folder import (
     PARTIAL,
     RECORD,
+    Recovered,
     TargetFolder,
     in_words,
     locked_folder,
@@ -88,7 +89,7 @@ class FilesOutcome:
 
     Args:
         made: False when all of it was there before.
-        cleared: whether an interrupted restore had left something there.
+        recovered: what was done with the rest of an interrupted restore.
         warnings: sentences.
     """
 
@@ -98,15 +99,15 @@ class FilesOutcome:
     excluded: list[dict[str, Any]]
     record: Path
     made: bool = True
-    cleared: bool = False
+    recovered: Recovered | None = None
     warnings: list[str] = field(default_factory=list)
 
     def result(self, now: datetime) -> dict[str, Any]:
         moment = status.iso_time(now)
         reason = "Restored" if self.made else "AlreadyRestored"
         message = f"{len(self.files)} files hold the disks of {self.point.name}."
-        if self.cleared:
-            message += " What an interrupted restore had left was finished or removed."
+        if self.recovered:
+            message += f" What an interrupted restore had left was {self.recovered}."
         return {
             "vm": None,
             "target": "files",
@@ -222,13 +223,11 @@ def _write_all(
     repository: Repository, outcome: FilesOutcome, request: FilesRequest, clock: SystemClock
 ) -> None:
     path = outcome.record.parent
-    left = unfinished(path)
     with in_words(path), locked_folder(path, clock) as target:
-        finished = target.recover(replace=request.force)
-        outcome.cleared = left
+        outcome.recovered = target.recover(replace=request.force)
         # Again: another run may have ended since.
         if _nothing_to_do(repository, outcome, request):
-            outcome.made = finished
+            outcome.made = outcome.recovered == "finished"
             return
         earlier = read_record(target.folder)
         with target.partial() as partial:

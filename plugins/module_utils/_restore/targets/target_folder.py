@@ -22,7 +22,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..._clock import SystemClock
 from ..._errors import InputError, VmguardError
@@ -40,6 +40,7 @@ LOCK = ".vmguard-restore.lock"
 PARTIAL = ".vmguard-restore.partial"
 _OLD = ".old"
 _NEW = ".new"
+Recovered = Literal["finished", "removed"]
 _LOCK_BYTES = 4096
 _RECORD_BYTES = 64 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -129,16 +130,17 @@ def locked_folder(path: Path, clock: SystemClock) -> Iterator[TargetFolder]:
         InputError: something else is in the place of the lock.
         OSError: the folder or the lock cannot be made.
     """
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=FOLDER_MODE)
+    _make_folder(path)
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         lock = _take_lock(folder, path)
         try:
             since = clock.now().isoformat(timespec="seconds")
             owner = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, json.dumps(owner).encode(), 0)
+            # For who reads it. On a full disk it may fail, and what fills the disk is to be removed.
+            with contextlib.suppress(OSError):
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, json.dumps(owner).encode(), 0)
             yield TargetFolder(path, folder, lock)
         finally:
             # While it is held: who locks it next looks whether it still is the one of this name.
@@ -147,6 +149,20 @@ def locked_folder(path: Path, clock: SystemClock) -> Iterator[TargetFolder]:
             os.close(lock)
     finally:
         os.close(folder)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=FOLDER_MODE)
+    except FileExistsError:
+        return
+    # Else a crash may take the new folder away, with all that is synced in it.
+    with contextlib.suppress(PermissionError):
+        above = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(above)
+        finally:
+            os.close(above)
 
 
 def _take_lock(folder: int, path: Path) -> int:
@@ -215,14 +231,14 @@ class TargetFolder:
         self.folder = folder
         self.lock = lock
 
-    def recover(self, *, replace: bool) -> bool:
+    def recover(self, *, replace: bool) -> Recovered | None:
         """Finish or remove what a killed run has left.
 
         Args:
             replace: whether files may be replaced that came since.
 
         Returns:
-            Whether there was a commit to be finished.
+            What was done; None when there was nothing to do.
 
         Raises:
             InputError: it cannot be told what is there, or a file that came since is in the way.
@@ -230,7 +246,7 @@ class TargetFolder:
         """
         there = entry(self.folder, PARTIAL)
         if there is None:
-            return False
+            return None
         if not stat.S_ISDIR(there.st_mode):
             raise self._foreign(self.path / PARTIAL)
         with self._opened() as partial:
@@ -241,7 +257,7 @@ class TargetFolder:
                     raise self._foreign(self.path / PARTIAL / RECORD)
                 self._move(partial, record, replace=replace or record.get("forced") is True)
             self._clear(partial)
-        return committed
+        return "finished" if committed else "removed"
 
     @contextmanager
     def partial(self) -> Iterator[int]:
