@@ -209,6 +209,47 @@ def test_a_forced_restore_that_fails_at_any_step_keeps_the_old_files(world: Worl
         shutil.rmtree(folder)
 
 
+def test_a_run_that_is_killed_while_it_finishes_another_is_finished_by_the_next(
+    world: World,
+) -> None:
+    folders, _found = forced(world, how="kill")
+    committed = [one for one in folders if (one / PARTIAL / RECORD).exists()]
+    assert len(committed) > 4
+    # Of both files one has its new name.
+    half = next(one for one in committed if len(list((one / PARTIAL).glob("*.raw"))) == 1)
+    kept = world.folder / "half"
+    half.rename(kept)
+    for folder in set(folders) - {half}:
+        shutil.rmtree(folder)
+    [copy] = world.copies(1, kept)
+    [whole] = children([world.run(copy, world.second)])
+    assert whole["made"] is True
+    shutil.rmtree(copy)
+    copies = world.copies(whole["steps"], kept)
+    found = children([world.run(one, world.second, at=step) for step, one in enumerate(copies, 1)])
+    assert {one["code"] for one in found} == {"killed"}
+    for one in copies:
+        world.check(one)
+        world.restore(one, world.second)
+        world.check_whole(one, world.second)
+
+
+def test_a_restore_that_fails_at_any_step_leaves_nothing(world: World) -> None:
+    [whole] = children([world.run(world.folder / "whole", world.first)])
+    runs = [
+        world.run(world.folder / f"out-{step}", world.first, at=step, how="fail")
+        for step in range(1, whole["steps"] + 1)
+    ]
+    found = children(runs)
+    assert len([one for one in found if one["code"]]) > 20
+    for run, one in zip(runs, found, strict=True):
+        if one["code"]:
+            # A lock file stays where no lock could be had: it may be another's.
+            assert one["left"] in (None, [], [LOCK]), one
+        world.restore(Path(run["directory"]), world.first)
+        world.check_whole(Path(run["directory"]), world.first)
+
+
 def test_a_forced_restore_of_a_damaged_backup_keeps_the_old_files(
     world: World, tmp_path: Path
 ) -> None:
