@@ -84,10 +84,10 @@ def full_record(point: Point, known: dict[str, Any], *, forced: bool) -> dict[st
 def restored_before(
     repository: Repository, point: Point, image_format: str, files: list[ImageFile]
 ) -> bool:
-    """Whether all files of a restore are there as they were written, or none of them.
+    """True when all files of this restore are there as they were written, False when none is there.
 
     Raises:
-        InputError: something else is there.
+        InputError: some are there, or changed ones, or others in their place; or another restore.
         OSError: it cannot be read.
     """
     path = files[0].path.parent
