@@ -1,7 +1,8 @@
 """Restores to files in processes of their own, that end in the middle: a JSON list of runs from stdin.
 
 Each run is a fork. At its n-th step in the file system (``at``) it is killed, stopped, or the step
-fails with an error of the system (``how``: kill, stop, fail). What each run came to is a line of JSON.
+fails with an error of the system (``how``: kill, stop, fail). With ``no links`` it meets a file system
+that has no hard links. What each run came to is a line of JSON.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Steps:
         if not counts:
             return
         self.count += 1
+        if self._how == "no links" and event == "os.link":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         if self.count != self._at:
             return
         if self._how == "fail":

@@ -272,6 +272,19 @@ def test_a_forced_restore_of_a_damaged_backup_keeps_the_old_files(
     assert not world.restore(out, world.first).made
 
 
+def test_a_file_system_without_hard_links(world: World) -> None:
+    out = world.folder / "out"
+    first, second = children(
+        [
+            world.run(out, world.first, how="no links"),
+            world.run(out, world.second, how="no links", options={"force": True}),
+        ]
+    )
+    assert first["made"] and second["made"]
+    world.check_whole(out, world.second)
+    assert not world.restore(out, world.second).made
+
+
 def test_of_two_at_once_one_is_told_who_the_other_is(world: World) -> None:
     out = world.folder / "out"
     [whole] = children([world.run(world.folder / "whole", world.first)])
