@@ -153,7 +153,7 @@ def present(task: Task) -> admin.Change:
         passphrase=task.params["repository"]["passphrase"],
         new_passphrase=task.params["new_passphrase"],
         chunk_size=task.params["chunk_size"],
-        now=task.clock.now(),
+        clock=task.clock,
         write=task.write,
     )
 
@@ -163,7 +163,7 @@ def absent(task: Task) -> admin.Change:
         task.store,
         passphrase=task.params["repository"]["passphrase"],
         force=task.params["force"],
-        now=task.clock.now(),
+        clock=task.clock,
         write=task.write,
     )
 

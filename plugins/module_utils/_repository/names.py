@@ -22,6 +22,12 @@ LEDGERS = "ledgers/"
 FOLDERS = (MANIFESTS, LEDGERS, SEGMENTS, PACKS, LEASES, KEYS)
 
 _BACKUP_ID = re.compile(r"\d{8}t\d{6}z-[0-9a-f]{8}")
+_KEY = re.compile(rf"{KEYS}[0-9a-f]{{32}}\.json")
+
+
+def is_key(name: str) -> bool:
+    """Whether an object of this name is a wrapped key."""
+    return _KEY.fullmatch(name) is not None
 
 
 def pack(pack_id: bytes) -> str:

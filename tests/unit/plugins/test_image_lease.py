@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageUnavailable
-from ansible_collections.vmguard.azure.plugins.module_utils._repository import lease as lease_module
 from ansible_collections.vmguard.azure.plugins.module_utils._repository import names
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     DamagedObject,
@@ -28,6 +27,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease im
     scopes,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._storage import process
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from image_world import NOW, MovedClock, make_repository, sizes
@@ -255,6 +255,7 @@ from datetime import datetime, timezone
 sys.path[:0] = sys.argv[2:]
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Lease
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._storage import process
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from image_world import MovedClock
 repository = Repository.open(FolderStore(sys.argv[1]), None)
@@ -282,7 +283,7 @@ def test_a_killed_one_of_this_machine_gives_way_at_once(take: Take, repository: 
 def test_where_the_machine_cannot_be_told_nobody_is_called_dead(
     take: Take, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_module, "_place", lambda: "")
+    monkeypatch.setattr(process, "place", lambda: "")
     word(repository, 1, pid=2**22 + 1, place="")
     with pytest.raises(LeaseHeld):
         take("first").acquire()
@@ -372,7 +373,7 @@ def test_what_is_no_lease_is_damage(repository: Repository, take: Take, fields: 
 
 
 def test_an_absurd_process_is_not_called_dead(repository: Repository, take: Take) -> None:
-    word(repository, 1, pid=10**30, place=lease_module._place())
+    word(repository, 1, pid=10**30, place=process.place())
     with pytest.raises(LeaseHeld):
         take("first").acquire()
 

@@ -30,7 +30,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.reposito
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from image_world import PASSPHRASE, flipped, make_repository, sizes
-from storage_backends import AppendOnlyStore, FaultyStore
+from storage_backends import FaultyStore
 
 pytest_plugins = ["storage_backends"]
 
@@ -110,58 +110,6 @@ def test_a_wrong_or_missing_or_needless_passphrase_is_refused(folder: Path, tmp_
         reopened(tmp_path / "clear", PASSPHRASE)
     with pytest.raises(InputError, match="cannot be empty"):
         make_repository(tmp_path / "empty", "")
-
-
-def test_a_changed_passphrase_opens_the_same_data_and_the_old_one_nothing(folder: Path) -> None:
-    repository = make_repository(folder, PASSPHRASE)
-    repository.write(NAME, CONTENT)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    old = key_file(folder)
-    assert repository.change_passphrase(PASSPHRASE, "new") == []
-    assert {path for path in before if not path.exists()} == {old}
-    assert all(path.read_bytes() == data for path, data in before.items() if path != old)
-    assert reopened(folder, "new").read(NAME, 1000) == CONTENT
-    with pytest.raises(WrongPassphrase):
-        reopened(folder, PASSPHRASE)
-
-
-def test_a_passphrase_is_changed_by_who_knows_it_only(folder: Path, tmp_path: Path) -> None:
-    repository = make_repository(folder, PASSPHRASE)
-    with pytest.raises(WrongPassphrase):
-        repository.change_passphrase("wrong", "new")
-    with pytest.raises(InputError, match="cannot be empty"):
-        repository.change_passphrase(PASSPHRASE, "")
-    with pytest.raises(InputError, match="not encrypted"):
-        make_repository(tmp_path / "clear").change_passphrase("", "new")
-    assert reopened(folder, PASSPHRASE).id == repository.id
-
-
-def test_where_nothing_can_be_deleted_the_old_key_is_named(folder: Path) -> None:
-    make_repository(folder, PASSPHRASE)
-    old = key_file(folder)
-    append_only = AppendOnlyStore(FolderStore(str(folder)))
-    left = Repository.open(append_only, PASSPHRASE).change_passphrase(PASSPHRASE, "new")
-    assert left == [f"keys/{old.name}"]
-    assert reopened(folder, "new").id == reopened(folder, PASSPHRASE).id
-
-
-@pytest.mark.parametrize("lost_answer", [False, True])
-def test_a_passphrase_change_that_fails_at_any_write_leaves_one_that_opens(
-    tmp_path: Path, lost_answer: bool
-) -> None:
-    for number in (1, 2):
-        folder = tmp_path / f"repository-{number}"
-        make_repository(folder, PASSPHRASE)
-        faulty = FaultyStore(FolderStore(str(folder)), number, lost_answer=lost_answer)
-        with pytest.raises(StorageUnavailable):
-            Repository.open(faulty, PASSPHRASE).change_passphrase(PASSPHRASE, "new")
-        opened = 0
-        for passphrase in (PASSPHRASE, "new"):
-            try:
-                opened += reopened(folder, passphrase) is not None
-            except WrongPassphrase:
-                continue
-        assert opened
 
 
 def test_a_newer_format_is_not_touched(folder: Path) -> None:
