@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors i
     LeaseLost,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import (
+    HEARTBEAT,
     Lease,
     read_state,
     scopes,
@@ -57,7 +59,8 @@ def take(clock: MovedClock, repository: Repository) -> Iterator[Take]:
 
     def lease(run: str, *, within: Repository | None = None, **more: Any) -> Lease:
         more = {"time_to_live": 120.0, "heartbeat": NEVER, **more}
-        made.append(Lease(within or repository, SCOPE, "machine web", run, clock, **more))
+        at = more.pop("clock", clock)
+        made.append(Lease(within or repository, SCOPE, "machine web", run, at, **more))
         return made[-1]
 
     yield lease
@@ -78,7 +81,7 @@ def on_other_store(repository: Repository, store: Store) -> Repository:
     return Repository(store, repository.settings, repository.codec)
 
 
-def word(repository: Repository, number: int, **fields: Any) -> None:
+def record(repository: Repository, number: int, **fields: Any) -> None:
     """What somebody on another machine writes."""
     body = {
         "run": "other", "host": "elsewhere", "pid": 1, "place": "another boot/1",
@@ -168,11 +171,11 @@ def test_without_a_heartbeat_its_time_ends_it(take: Take, clock: MovedClock) -> 
         lease.check()
 
 
-def test_another_word_under_the_next_number_ends_it(take: Take, repository: Repository) -> None:
+def test_another_record_under_the_next_number_ends_it(take: Take, repository: Repository) -> None:
     lease = take("first", heartbeat=0.05)
     lease.acquire()
-    word(repository, max(numbers(repository)) + 1)
-    word(repository, max(numbers(repository)) + 1)
+    record(repository, max(numbers(repository)) + 1)
+    record(repository, max(numbers(repository)) + 1)
 
     def lost() -> bool:
         try:
@@ -187,10 +190,12 @@ def test_another_word_under_the_next_number_ends_it(take: Take, repository: Repo
     assert numbers(repository) == before
 
 
-def test_a_release_leaves_the_word_of_who_took_it_over(take: Take, repository: Repository) -> None:
+def test_a_release_leaves_the_record_of_who_took_it_over(
+    take: Take, repository: Repository
+) -> None:
     lease = take("first")
     lease.acquire()
-    word(repository, 2)
+    record(repository, 2)
     lease.release()
     assert numbers(repository) == [1, 2]
 
@@ -221,7 +226,7 @@ def test_who_slept_through_its_time_does_not_take_the_lease_back(
     clock.sleep(121)
     with pytest.raises(LeaseLost):
         sleeper.check()
-    word(repository, 5, released=True, run="came and went")
+    record(repository, 5, released=True, run="came and went")
     for name in sizes(repository.store, names.LEASES):
         repository.store.delete(name)
     with take("third") as third:
@@ -239,7 +244,7 @@ def test_who_slept_through_its_time_does_not_take_the_lease_back(
 def test_a_dead_one_elsewhere_gives_way_after_its_time(
     take: Take, repository: Repository, clock: MovedClock
 ) -> None:
-    word(repository, 7)
+    record(repository, 7)
     clock.sleep(119)
     with pytest.raises(LeaseHeld, match="run other on elsewhere"):
         take("first").acquire()
@@ -247,6 +252,142 @@ def test_a_dead_one_elsewhere_gives_way_after_its_time(
     with take("first") as lease:
         assert lease.broken is not None
         assert lease.broken.host == "elsewhere"
+
+
+class World:
+    """Machines whose clocks disagree, and the time that really goes by, which is all the same to them."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.beating: list[Lease] = []
+
+    def clock(self, skew: float) -> SkewedClock:
+        return SkewedClock(self, skew)
+
+    def pass_by(self, seconds: float) -> None:
+        end = self.seconds + seconds
+        while self.seconds < end:
+            beat = (self.seconds // HEARTBEAT + 1) * HEARTBEAT
+            self.seconds = min(end, beat)
+            for lease in self.beating if self.seconds == beat else ():
+                lease.renew()
+
+
+class SkewedClock:
+    """The clock of one machine, ``skew`` seconds ahead."""
+
+    def __init__(self, world: World, skew: float) -> None:
+        self._world = world
+        self._skew = skew
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self._world.seconds + self._skew)
+
+    def monotonic(self) -> float:
+        return 5000.0 + self._skew * 7 + self._world.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self._world.pass_by(seconds)
+
+
+SKEWS = [0, 3, 60, 100, 300, 3600, 86400, -60, -100, -300, -3600]
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+@pytest.mark.parametrize("whose", ["holder", "other"])
+def test_a_live_holder_keeps_it_whatever_the_clocks_say(
+    take: Take, skew: float, whose: str
+) -> None:
+    world = World()
+    clocks = {"holder": world.clock(0), "other": world.clock(0)}
+    clocks[whose] = world.clock(skew)
+    holder = take("holder", clock=clocks["holder"])
+    holder.acquire()
+    world.beating.append(holder)
+    for _attempt in range(3):
+        world.pass_by(111)
+        begun = world.seconds
+        with pytest.raises(LeaseHeld, match=r"by run holder on .* since 2026-") as caught:
+            take("other", clock=clocks["other"]).acquire()
+        assert world.seconds - begun <= 120
+        holder.check()
+        (told,) = re.findall(r"it gives way at (\S+),", str(caught.value.hint))
+        here = clocks["other"].now()
+        assert here <= datetime.fromisoformat(told) <= here + timedelta(seconds=120)
+    world.beating.clear()
+    holder.release()
+    with take("other", clock=clocks["other"]) as other:
+        assert other.broken is None
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+@pytest.mark.parametrize("whose", ["holder", "other"])
+def test_a_dead_holder_gives_way_in_time_whatever_the_clocks_say(
+    take: Take, repository: Repository, skew: float, whose: str
+) -> None:
+    world = World()
+    clocks = {"holder": world.clock(0), "other": world.clock(0)}
+    clocks[whose] = world.clock(skew)
+    until = clocks["holder"].now() + timedelta(seconds=120)
+    record(repository, 7, until=until.isoformat())
+    for attempt in range(4):
+        try:
+            other = take("other", clock=clocks["other"])
+            other.acquire()
+            break
+        except LeaseHeld as error:
+            assert attempt < 3
+            (told,) = re.findall(r"it gives way at (\S+),", str(error.hint))
+            wait = datetime.fromisoformat(told) - clocks["other"].now()
+            world.pass_by(wait.total_seconds())
+    assert other.broken is not None and other.broken.host == "elsewhere"
+    # What the clocks say counts for as long as a lease lasts, and the watch takes as long again.
+    assert world.seconds <= 250
+
+
+def test_what_is_long_past_is_not_watched(
+    take: Take, repository: Repository, tmp_path: Path
+) -> None:
+    world = World()
+    record(repository, 7)
+    path = tmp_path / "repository" / names.LEASES / SCOPE / f"{7:012d}"
+    os.utime(path, (NOW.timestamp(), NOW.timestamp()))
+    world.pass_by(13 * 3600)
+    begun = world.seconds
+    with take("first", clock=world.clock(0)) as lease:
+        assert lease.broken is not None
+    assert world.seconds == begun
+
+
+def test_a_lease_that_is_given_back_while_it_is_watched_is_free(take: Take) -> None:
+    world = World()
+    holder = take("holder", clock=world.clock(3600))
+    holder.acquire()
+
+    class Watching(SkewedClock):
+        def sleep(self, seconds: float) -> None:
+            holder.release()
+            super().sleep(seconds)
+
+    with take("other", clock=Watching(world, 0)) as other:
+        assert other.broken is None
+        assert world.seconds <= 10
+
+
+def test_who_takes_it_at_the_same_moment_with_a_clock_behind_counts(
+    take: Take, repository: Repository
+) -> None:
+    record(repository, 5, released=True)
+    world = World()
+
+    def begin_anew() -> None:
+        repository.store.delete(f"{names.LEASES}{SCOPE}/{5:012d}")
+        take("winner", clock=world.clock(-3600)).acquire()
+
+    store = Interposed(repository.store, begin_anew)
+    slow = take("slow", within=on_other_store(repository, store), clock=world.clock(0))
+    with pytest.raises(LeaseHeld, match="run winner"):
+        slow.acquire()
 
 
 CHILD = """
@@ -284,7 +425,7 @@ def test_where_the_machine_cannot_be_told_nobody_is_called_dead(
     take: Take, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "place", lambda: "")
-    word(repository, 1, pid=2**22 + 1, place="")
+    record(repository, 1, pid=2**22 + 1, place="")
     with pytest.raises(LeaseHeld):
         take("first").acquire()
 
@@ -315,10 +456,10 @@ class Interposed(Wrapper):
         super().put(name, data)
 
 
-def test_who_sees_another_begin_anew_gives_way_and_leaves_the_others_word(
+def test_who_sees_another_begin_anew_gives_way_and_leaves_the_others_record(
     take: Take, repository: Repository
 ) -> None:
-    word(repository, 5, released=True)
+    record(repository, 5, released=True)
     winner = take("winner")
 
     def begin_anew() -> None:
@@ -367,13 +508,13 @@ def test_a_lease_whose_answer_was_lost_is_free_again_after_its_time(
     ],
 )
 def test_what_is_no_lease_is_damage(repository: Repository, take: Take, fields: Any) -> None:
-    word(repository, 1, **fields)
+    record(repository, 1, **fields)
     with pytest.raises(DamagedObject, match=f"{names.LEASES}{SCOPE}/000000000001"):
         take("first").acquire()
 
 
 def test_an_absurd_process_is_not_called_dead(repository: Repository, take: Take) -> None:
-    word(repository, 1, pid=10**30, place=process.place())
+    record(repository, 1, pid=10**30, place=process.place())
     with pytest.raises(LeaseHeld):
         take("first").acquire()
 
