@@ -76,6 +76,8 @@ class Task:
 
             passphrase = self.params["repository"].get("passphrase")
             self._repository = Repository.open(self.store, passphrase)
+            for warning in self._repository.warnings:
+                self.warn(warning)
         return self._repository
 
     def write(self, act: Callable[[], Any], predicted: Any = None) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .._errors import InputError, ObjectExists, StorageDenied
+from .._errors import InputError, ObjectExists, ObjectNotFound, StorageDenied, StorageError
 from .._storage.interface import Store, StoredObject
 from .._storage.read_only import ReadOnlyStore
 from . import keyring, names, passphrases
@@ -140,7 +140,8 @@ def _create(
     foretold = Settings("", "", size, passphrase is not None, None)
     try:
         settings = write(create, foretold)
-    except (ObjectExists, NotARepository):
+    except (ObjectExists, ObjectNotFound, NotARepository):
+        # Who was quicker wrote the settings, and may have cleared our key away.
         if find_settings(store) is None:
             raise
         return None
@@ -148,6 +149,16 @@ def _create(
     if settings is foretold:
         after |= {"id": None, "created": None}
     return Change(None, after)
+
+
+def clear_leftovers(repository: Repository) -> None:
+    """Clear away what writers left that are dead: unfinished files, and keys that open nothing.
+
+    For whoever writes to the repository next. What cannot be cleared now stays for the one after.
+    """
+    with contextlib.suppress(StorageError):
+        repository.store.remove_leftovers()
+        clear_orphans(repository)
 
 
 def clear_orphans(repository: Repository) -> list[str]:

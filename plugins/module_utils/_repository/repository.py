@@ -217,9 +217,13 @@ class Repository:
         store.get(key, keyring.KEY_LIMIT)  # nobody deleted it together with what was there before
         return cls(store, settings, codec_of(master))
 
+    def seal(self, name: str, content: Any) -> bytes:
+        """A JSON object as it is stored under a name; not twice the same where it is encrypted."""
+        return self.codec.seal(name, json.dumps(content, separators=(",", ":")).encode())
+
     def write(self, name: str, content: Any) -> bytes:
         """Store a JSON object; what was stored."""
-        sealed = self.codec.seal(name, json.dumps(content, separators=(",", ":")).encode())
+        sealed = self.seal(name, content)
         self.store.put(name, sealed)
         return sealed
 
@@ -242,37 +246,34 @@ def read_settings(store: Store) -> Settings:
     Raises:
         NotARepository: there is none.
     """
+    there = "it does not exist"
     try:
-        return Settings.parse(_stored_settings(store))
+        text = _stored_settings(store)
     except ObjectTooLarge as error:
         raise DamagedObject(names.CONFIG, f"it has more than {_CONFIG_LIMIT} bytes") from error
-    except StorageError as error:
-        missing = isinstance(error, ObjectNotFound)
-        # A place that is not there is a plain StorageError; what refuses or is silent is not.
-        if not missing and (
-            isinstance(error, (StorageDenied, StorageUnavailable)) or store.exists()
-        ):
-            raise
-        first = held(store) if missing else None
-        holds = f"it holds other things ({first})" if first else "it is empty"
-        raise NotARepository(
-            f"There is no repository in {store.description}: "
-            f"{holds if missing else 'it does not exist'}.",
-            hint="Create one with backup_repository, or correct the path, container or prefix;"
-            " check that a folder's file system is mounted.",
-        ) from error
+    except ObjectNotFound:
+        text, first = None, held(store)
+        there = f"it holds other things ({first})" if first else "it is empty"
+    if text is not None:
+        return Settings.parse(text)
+    raise NotARepository(
+        f"There is no repository in {store.description}: {there}.",
+        hint="Create one with backup_repository, or correct the path, container or prefix;"
+        " check that a folder's file system is mounted.",
+    )
 
 
-def _stored_settings(store: Store) -> bytes:
+def _stored_settings(store: Store) -> bytes | None:
+    """What is stored as settings; None where the place is not there."""
     try:
         return store.get(names.CONFIG, _CONFIG_LIMIT)
     except (ObjectNotFound, ObjectTooLarge, StorageDenied, StorageUnavailable):
         raise
     except StorageError:
-        # The place itself was not there; it may be that somebody is just making it.
+        # A place that is not there is a plain StorageError.
         if not store.exists():
-            raise
-        return store.get(names.CONFIG, _CONFIG_LIMIT)
+            return None
+        return store.get(names.CONFIG, _CONFIG_LIMIT)  # somebody may just have made the place
 
 
 def held(store: Store) -> str | None:
