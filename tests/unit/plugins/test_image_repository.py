@@ -297,6 +297,80 @@ def test_without_any_key_the_sentence_says_so(folder: Path) -> None:
         reopened(folder, PASSPHRASE)
 
 
+@pytest.mark.parametrize("which", [names.CONFIG, "key"])
+def test_what_does_not_open_sends_nobody_to_what_cannot_open_it_either(
+    folder: Path, which: str
+) -> None:
+    make_repository(folder, PASSPHRASE)
+    path = key_file(folder) if which == "key" else folder / which
+    for text in ("{", "x" * 70_000):
+        path.write_text(text)
+        with pytest.raises(DamagedObject) as caught:
+            reopened(folder, PASSPHRASE)
+        assert "Put back a copy" in str(caught.value.hint)
+        assert "backup_verify" not in str(caught.value.hint)
+    path.unlink()
+    with pytest.raises(RepositoryError) as missing:
+        reopened(folder, PASSPHRASE)
+    assert "backup_verify" not in str(missing.value.hint)
+
+
+def put_keys(folder: Path, count: int, **cost: int) -> list[str]:
+    """Keys of somebody who may add objects: whole, of a cost of his own, and opened by nobody."""
+    body = json.loads(key_file(folder).read_text())
+    made = []
+    for number in range(count):
+        changed = {**body, **cost, "salt": f"{number:032x}", "check": None}
+        forged_key(lambda _unused: None)(changed)
+        path = folder / "keys" / f"{number:032x}.json"
+        path.write_text(json.dumps(changed))
+        made.append(f"keys/{path.name}")
+    return made
+
+
+@pytest.fixture
+def spent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The work of each call of scrypt."""
+    calls: list[int] = []
+    real = hashlib.scrypt
+
+    def counted(passphrase: bytes, **options: Any) -> bytes:
+        calls.append(options["n"] * options["r"] * options["p"])
+        # The work itself is not done, where it is more than the usual.
+        cheap = {**options, "n": 2} if calls[-1] > keys.USUAL_WORK else options
+        return real(passphrase, **cheap)
+
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    return calls
+
+
+def test_keys_that_cost_much_do_not_keep_the_usual_one_waiting(
+    folder: Path, spent: list[int]
+) -> None:
+    make_repository(folder, PASSPHRASE)
+    dear = put_keys(folder, 63, n=1 << 18, p=2)
+    del spent[:]
+    assert reopened(folder, PASSPHRASE)
+    assert spent == [keys.USUAL_WORK]
+    del spent[:]
+    with pytest.raises(WrongPassphrase) as caught:
+        reopened(folder, "wrong")
+    assert sum(spent) <= 64 * keys.USUAL_WORK
+    assert dear[-1] in str(caught.value.hint)
+
+
+def test_a_key_of_absurd_cost_is_never_tried_and_told(folder: Path, spent: list[int]) -> None:
+    make_repository(folder, PASSPHRASE)
+    (absurd,) = put_keys(folder, 1, n=1 << 18, p=16)
+    del spent[:]
+    opened = reopened(folder, PASSPHRASE)
+    assert spent == [keys.USUAL_WORK]
+    assert [absurd in text and "too much" in text for text in opened.warnings] == [True]
+    with pytest.raises(WrongPassphrase) as caught:
+        reopened(folder, "wrong")
+    assert absurd in str(caught.value.hint)
+
+
 @pytest.fixture
 def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "SCRYPT", {"n": 2, "r": 1, "p": 1})
