@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from .._errors import ObjectNotFound, ObjectTooLarge
+from .._errors import ObjectNotFound, ObjectTooLarge, StorageUnavailable
 from .._storage.interface import Store
 from . import keys, names
 from .codec import parse_json
@@ -165,7 +165,14 @@ def write_key(store: Store, settings: Settings, master: bytes, passphrase: str) 
     body = keys.wrap(master, passphrase, settings.canonical(), settings.id)
     text = json.dumps(body, indent=1).encode()
     name = f"{names.KEYS}{os.urandom(16).hex()}.json"
-    store.put(name, text)
+    try:
+        store.put(name, text)
+    except StorageUnavailable as error:
+        error.hint = (
+            f"Whether {name} was written cannot be told; if it was, this passphrase opens the repository"
+            f" as well. Run the task again. {error.hint or ''}".strip()
+        )
+        raise
     if store.get(name, KEY_LIMIT) != text:
         raise DamagedObject(name, "it is not what was written a moment ago")
     return name

@@ -173,6 +173,10 @@ _DISK_KEYS: dict[str, tuple[type, ...]] = {
     "source_id": _TEXT, "source": _TEXT, "level": _TEXT, "asked": _TEXT, "fallback": _OPTIONAL,
     "base": _OPTIONAL, "full": _TEXT, "facts": (dict,), "stats": (dict,),
 }  # fmt: skip
+_SOURCE_KEYS: dict[str, tuple[type, ...]] = {
+    "kind": _OPTIONAL, "restore_point": _OPTIONAL, "consistency": _OPTIONAL,
+    "requested_consistency": _OPTIONAL, "same_moment": (bool, type(None)),
+}  # fmt: skip
 _ROLE = re.compile(r"os|lun[0-9]{1,3}")
 
 
@@ -196,9 +200,19 @@ def _check_parts(where: str, body: dict[str, Any]) -> None:
         and all(isinstance(one, str) for one in body["warnings"])
         and all(isinstance(one, dict) for one in body["excluded_disks"])
         and len(body["disks"]) <= _MOST_DISKS
+        and _is_source(body["source"])
     )
     if not sound:
         raise DamagedObject(where, "parts of it are not what they should be")
+
+
+def _is_source(body: dict[str, Any]) -> bool:
+    indications = body.get("indications") or []
+    return (
+        all(type(body.get(key)) in kinds for key, kinds in _SOURCE_KEYS.items())
+        and isinstance(indications, list)
+        and all(isinstance(one, str) for one in indications)
+    )
 
 
 def _disk(where: str, body: Any, chunk_size: int) -> DiskImage:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors i
     LeaseLost,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import (
-    HEARTBEAT,
     Lease,
     read_state,
     scopes,
@@ -33,39 +30,10 @@ from ansible_collections.vmguard.azure.plugins.module_utils._storage import proc
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from image_world import NOW, MovedClock, make_repository, sizes
-from storage_backends import AppendOnlyStore, FaultyStore, Wrapper
+from lease_world import NEVER, SCOPE, Interposed, Take, on_other_store, record
+from storage_backends import AppendOnlyStore, FaultyStore
 
-pytest_plugins = ["storage_backends"]
-
-SCOPE = "0" * 32
-NEVER = 3600.0
-Take = Callable[..., Lease]
-
-
-@pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return make_repository(tmp_path / "repository")
-
-
-@pytest.fixture
-def take(clock: MovedClock, repository: Repository) -> Iterator[Take]:
-    """A lease that somebody wants; their heartbeats end with the test."""
-    made: list[Lease] = []
-
-    def lease(run: str, *, within: Repository | None = None, **more: Any) -> Lease:
-        more = {"time_to_live": 120.0, "heartbeat": NEVER, **more}
-        at = more.pop("clock", clock)
-        made.append(Lease(within or repository, SCOPE, "machine web", run, at, **more))
-        return made[-1]
-
-    yield lease
-    for one in made:
-        one.release()
+pytest_plugins = ["storage_backends", "lease_world"]
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
@@ -75,20 +43,6 @@ def wait_until(happened: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("It did not happen.")
-
-
-def on_other_store(repository: Repository, store: Store) -> Repository:
-    return Repository(store, repository.settings, repository.codec)
-
-
-def record(repository: Repository, number: int, **fields: Any) -> None:
-    """What somebody on another machine writes."""
-    body = {
-        "run": "other", "host": "elsewhere", "pid": 1, "place": "another boot/1",
-        "subject": "machine web", "since": NOW.isoformat(),
-        "until": (NOW + timedelta(seconds=120)).isoformat(), "released": False,
-    }  # fmt: skip
-    repository.write(f"{names.LEASES}{SCOPE}/{number:012d}", {**body, **fields})
 
 
 def numbers(repository: Repository) -> list[int]:
@@ -254,142 +208,6 @@ def test_a_dead_one_elsewhere_gives_way_after_its_time(
         assert lease.broken.host == "elsewhere"
 
 
-class World:
-    """Machines whose clocks disagree, and the time that really goes by, which is all the same to them."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.beating: list[Lease] = []
-
-    def clock(self, skew: float) -> SkewedClock:
-        return SkewedClock(self, skew)
-
-    def pass_by(self, seconds: float) -> None:
-        end = self.seconds + seconds
-        while self.seconds < end:
-            beat = (self.seconds // HEARTBEAT + 1) * HEARTBEAT
-            self.seconds = min(end, beat)
-            for lease in self.beating if self.seconds == beat else ():
-                lease.renew()
-
-
-class SkewedClock:
-    """The clock of one machine, ``skew`` seconds ahead."""
-
-    def __init__(self, world: World, skew: float) -> None:
-        self._world = world
-        self._skew = skew
-
-    def now(self) -> datetime:
-        return NOW + timedelta(seconds=self._world.seconds + self._skew)
-
-    def monotonic(self) -> float:
-        return 5000.0 + self._skew * 7 + self._world.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self._world.pass_by(seconds)
-
-
-SKEWS = [0, 3, 60, 100, 300, 3600, 86400, -60, -100, -300, -3600]
-
-
-@pytest.mark.parametrize("skew", SKEWS)
-@pytest.mark.parametrize("whose", ["holder", "other"])
-def test_a_live_holder_keeps_it_whatever_the_clocks_say(
-    take: Take, skew: float, whose: str
-) -> None:
-    world = World()
-    clocks = {"holder": world.clock(0), "other": world.clock(0)}
-    clocks[whose] = world.clock(skew)
-    holder = take("holder", clock=clocks["holder"])
-    holder.acquire()
-    world.beating.append(holder)
-    for _attempt in range(3):
-        world.pass_by(111)
-        begun = world.seconds
-        with pytest.raises(LeaseHeld, match=r"by run holder on .* since 2026-") as caught:
-            take("other", clock=clocks["other"]).acquire()
-        assert world.seconds - begun <= 120
-        holder.check()
-        (told,) = re.findall(r"it gives way at (\S+),", str(caught.value.hint))
-        here = clocks["other"].now()
-        assert here <= datetime.fromisoformat(told) <= here + timedelta(seconds=120)
-    world.beating.clear()
-    holder.release()
-    with take("other", clock=clocks["other"]) as other:
-        assert other.broken is None
-
-
-@pytest.mark.parametrize("skew", SKEWS)
-@pytest.mark.parametrize("whose", ["holder", "other"])
-def test_a_dead_holder_gives_way_in_time_whatever_the_clocks_say(
-    take: Take, repository: Repository, skew: float, whose: str
-) -> None:
-    world = World()
-    clocks = {"holder": world.clock(0), "other": world.clock(0)}
-    clocks[whose] = world.clock(skew)
-    until = clocks["holder"].now() + timedelta(seconds=120)
-    record(repository, 7, until=until.isoformat())
-    for attempt in range(4):
-        try:
-            other = take("other", clock=clocks["other"])
-            other.acquire()
-            break
-        except LeaseHeld as error:
-            assert attempt < 3
-            (told,) = re.findall(r"it gives way at (\S+),", str(error.hint))
-            wait = datetime.fromisoformat(told) - clocks["other"].now()
-            world.pass_by(wait.total_seconds())
-    assert other.broken is not None and other.broken.host == "elsewhere"
-    # What the clocks say counts for as long as a lease lasts, and the watch takes as long again.
-    assert world.seconds <= 250
-
-
-def test_what_is_long_past_is_not_watched(
-    take: Take, repository: Repository, tmp_path: Path
-) -> None:
-    world = World()
-    record(repository, 7)
-    path = tmp_path / "repository" / names.LEASES / SCOPE / f"{7:012d}"
-    os.utime(path, (NOW.timestamp(), NOW.timestamp()))
-    world.pass_by(13 * 3600)
-    begun = world.seconds
-    with take("first", clock=world.clock(0)) as lease:
-        assert lease.broken is not None
-    assert world.seconds == begun
-
-
-def test_a_lease_that_is_given_back_while_it_is_watched_is_free(take: Take) -> None:
-    world = World()
-    holder = take("holder", clock=world.clock(3600))
-    holder.acquire()
-
-    class Watching(SkewedClock):
-        def sleep(self, seconds: float) -> None:
-            holder.release()
-            super().sleep(seconds)
-
-    with take("other", clock=Watching(world, 0)) as other:
-        assert other.broken is None
-        assert world.seconds <= 10
-
-
-def test_who_takes_it_at_the_same_moment_with_a_clock_behind_counts(
-    take: Take, repository: Repository
-) -> None:
-    record(repository, 5, released=True)
-    world = World()
-
-    def begin_anew() -> None:
-        repository.store.delete(f"{names.LEASES}{SCOPE}/{5:012d}")
-        take("winner", clock=world.clock(-3600)).acquire()
-
-    store = Interposed(repository.store, begin_anew)
-    slow = take("slow", within=on_other_store(repository, store), clock=world.clock(0))
-    with pytest.raises(LeaseHeld, match="run winner"):
-        slow.acquire()
-
-
 CHILD = """
 import sys, threading
 from datetime import datetime, timezone
@@ -440,20 +258,6 @@ def test_where_nothing_can_be_deleted_leases_follow_each_other(
             with pytest.raises(LeaseHeld):
                 take("other", within=append_only).acquire()
     assert numbers(repository) == [1, 2, 3, 4, 5, 6]
-
-
-class Interposed(Wrapper):
-    """Does something before the first put."""
-
-    def __init__(self, store: Store, act: Callable[[], None]) -> None:
-        super().__init__(store)
-        self._act: Callable[[], None] | None = act
-
-    def put(self, name: str, data: bytes) -> None:
-        if self._act:
-            act, self._act = self._act, None
-            act()
-        super().put(name, data)
 
 
 def test_who_sees_another_begin_anew_gives_way_and_leaves_the_others_record(
