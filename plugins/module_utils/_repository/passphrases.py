@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import InputError, StorageDenied, VmguardError
+from .._errors import InputError, ObjectNotFound, StorageDenied, VmguardError
 from .._storage.interface import Store
 from . import keyring, keys
 from .codec import parse_json
@@ -166,7 +166,7 @@ def _change(
     try:
         left = _replace(repository, written or found.new[0], found.old, master, new, lease)
     except VmguardError as error:
-        if written:
+        if written and error.code != "KeyNotKept":
             error.hint = (
                 f"{written} is stored, with which the new passphrase opens the repository as well:"
                 f" run the task again to finish the change, or delete it. {error.hint or ''}".strip()
@@ -192,8 +192,7 @@ def _replace(
             store.delete(name)
         except StorageDenied:
             left.append(name)
-        if store.get(new_key, KEY_LIMIT) != proved:
-            raise _not_kept(new_key, "was changed")
+        _keep(repository, new_key, proved, master, new)
     return left
 
 
@@ -201,7 +200,7 @@ def _prove(repository: Repository, name: str, master: bytes, new: str) -> bytes:
     """Open a key that is stored; its bytes.
 
     Raises:
-        RepositoryError: it does not open the repository.
+        RepositoryError: it does not open the repository; no other key was deleted.
     """
     text = repository.store.get(name, KEY_LIMIT)
     try:
@@ -210,14 +209,34 @@ def _prove(repository: Repository, name: str, master: bytes, new: str) -> bytes:
             return text
     except WrongPassphrase:
         pass
-    raise _not_kept(name, "does not open it")
-
-
-def _not_kept(name: str, problem: str) -> RepositoryError:
-    return RepositoryError(
-        f"The key {name} for the new passphrase of the repository {problem}, so that no other key was"
-        " deleted.",
+    raise RepositoryError(
+        f"The key {name} for the new passphrase does not open the repository, so that no other key"
+        " was deleted.",
         code="KeyNotKept",
+    )
+
+
+def _keep(repository: Repository, name: str, proved: bytes, master: bytes, new: str) -> None:
+    """Look again after a deletion, while this process still knows the master key.
+
+    Raises:
+        RepositoryError: somebody took the new key away. If no key was left, there is another now.
+    """
+    store = repository.store
+    try:
+        if store.get(name, KEY_LIMIT) == proved:
+            return
+    except ObjectNotFound:
+        pass
+    again = ""
+    if not keyring.read_keys(store, repository.settings).found:
+        written = keyring.write_key(store, repository.settings, master, new)
+        again = f", and no other was left. {written} was written for it"
+    raise RepositoryError(
+        f"Somebody took away the key {name} for the new passphrase{again}.",
+        code="KeyNotKept",
+        hint="Find out who deletes keys, and open the repository with the new passphrase to see"
+        " whether it does.",
     )
 
 

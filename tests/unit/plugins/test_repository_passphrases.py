@@ -318,6 +318,29 @@ def test_no_key_goes_before_the_new_one_was_read_back(place: FolderStore) -> Non
     assert opens(place, PASSPHRASE)
 
 
+@pytest.mark.parametrize("also_old", [True, False])
+def test_a_new_key_that_somebody_deletes_is_told_and_not_the_end(
+    place: FolderStore, also_old: bool
+) -> None:
+    present(place, PASSPHRASE)
+    (old,) = key_names(place)
+    third = f"{names.KEYS}{'0' * 32}.json"
+    content = place.get(old, 1 << 16)
+
+    def delete_the_new_one() -> None:
+        for name in key_names(place):
+            if name != old:
+                place.delete(name)
+        if not also_old:
+            place.put(third, content)
+
+    with pytest.raises(RepositoryError, match="Somebody took away the key") as caught:
+        present(Before(place, "delete", names.KEYS, delete_the_new_one), PASSPHRASE, NEW)
+    assert ("no other was left" in caught.value.message) == also_old
+    assert opens(place, NEW) == also_old
+    assert opens(place, PASSPHRASE) != also_old
+
+
 def test_a_key_of_neither_passphrase_stays_and_is_told(place: FolderStore) -> None:
     present(place, PASSPHRASE)
     repository = Repository.open(place, PASSPHRASE)
