@@ -27,13 +27,24 @@ options:
     description:
       - The folder for O(target=files), an absolute path. The folder above it must exist.
       - Each disk becomes a file with the name of the disk. The configuration of the machine is in
-        C(vmguard-restore.json) beside them, which is written last.
+        C(vmguard-restore.json) beside them, which is written last and says what the files are.
+      - The files get their names together, when all of them are whole. Until then they are in the
+        folder C(.vmguard-restore.partial) in this directory. What a killed task left there is
+        removed, or finished if all was whole, by the next one for this directory.
+      - The same task run again changes nothing while the files are what was written. A file whose
+        size, time of change or inode is another than C(vmguard-restore.json) says is read and
+        compared. If its content differs, for example because a machine was started from it, the
+        task fails and names it. Other backups, formats, disks and sizes are refused in a directory
+        that holds files of a restore, unless O(force=true).
+      - Two tasks do not write into one directory at once. The second one fails and says which
+        process works there. That takes a file system with locks. On NFS they work between hosts
+        unless it is mounted with C(nolock) or C(local_lock).
     type: path
   format:
     description:
       - The format of the image files.
       - V(vhd) is the fixed format that Azure takes for an upload. V(qcow2) needs C(qemu-img)
-        where the task runs, and for a time as much space again.
+        where the task runs, and for a time the space of a raw file as well.
     type: str
     choices: [raw, vhd, qcow2]
     default: raw

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
+from ._errors import WaitInterrupted
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -34,6 +36,7 @@ class Deadline:
     def __init__(self, clock: SystemClock, seconds: float) -> None:
         self._clock = clock
         self._end = clock.monotonic() + seconds
+        self._interrupted = False
         self.seconds = seconds
 
     @property
@@ -49,6 +52,19 @@ class Deadline:
         """Move the deadline back so that at least this much time is left: to undo takes time too."""
         self._end = max(self._end, self._clock.monotonic() + seconds)
 
+    def interrupt(self) -> None:
+        """End what waits in other threads, at its next pause, until ``resume``."""
+        self._interrupted = True
+
+    def resume(self) -> None:
+        self._interrupted = False
+
     def pause(self, seconds: float) -> None:
-        """Sleep, but not beyond the deadline."""
+        """Sleep, but not beyond the deadline.
+
+        Raises:
+            WaitInterrupted: the work that waits is no longer wanted.
+        """
+        if self._interrupted:
+            raise WaitInterrupted("The wait was ended, because the work beside it failed.")
         self._clock.sleep(min(seconds, self.remaining))

@@ -168,6 +168,12 @@ class OperationTimeout(VmguardError):
     default_code = "OperationTimeout"
 
 
+class WaitInterrupted(VmguardError):
+    """A wait was ended by the caller's own program."""
+
+    default_code = "WaitInterrupted"
+
+
 class StorageError(VmguardError):
     """The place of a repository, or an object in it, is not as it has to be."""
 

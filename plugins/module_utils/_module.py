@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._clock import SystemClock
 from ._errors import VmguardError
+from ._secrets import pasted
 from ._spec import AUTH_SPEC, WAIT_SPEC
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Task:
 
             passphrase = self.params["repository"].get("passphrase")
             self._repository = Repository.open(self.store, passphrase)
+            for warning in self._repository.warnings:
+                self.warn(warning)
         return self._repository
 
     def write(self, act: Callable[[], Any], predicted: Any = None) -> Any:
@@ -113,6 +116,18 @@ class Task:
         self._module.fail_json(msg=message, changed=self.changed, failure=failure, **details)
 
 
+class Module(AnsibleModule):
+    """Shows no secret that was pasted into an option which is not made for one.
+
+    Ansible shows all options in the result and in the system's log, but for those with ``no_log``.
+    """
+
+    def _load_params(self) -> None:
+        # The first moment at which there are options: also what Ansible itself refuses is hidden.
+        super()._load_params()
+        self.no_log_values.update(pasted(self.params, self.argument_spec))
+
+
 def run_module(
     act: Callable[[Task], dict[str, Any]],
     argument_spec: dict[str, Any],
@@ -128,7 +143,7 @@ def run_module(
         constraints: ``required_if``, ``mutually_exclusive`` and the like.
     """
     spec = {**AUTH_SPEC, **(WAIT_SPEC if waits else {}), **argument_spec}
-    task = Task(AnsibleModule(argument_spec=spec, supports_check_mode=True, **constraints))
+    task = Task(Module(argument_spec=spec, supports_check_mode=True, **constraints))
     try:
         result = act(task)
     except VmguardError as error:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 HIDDEN = "***"
 
@@ -40,6 +43,54 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"\b((?:secret|password|passphrase)=)[^\s\"'&;,}]+", re.I), rf"\g<1>{HIDDEN}"),
 )
+
+
+# Secrets that only their form gives away: the key of a storage account, and of an application.
+_BARE = re.compile(
+    r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==|(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,37}(?![\w~.-])"
+)
+_SIGNATURE = re.compile(r"\bsig=([^&\s\"'<>\\;,]+)", re.I)
+
+
+def pasted(options: Any, spec: Mapping[str, Any]) -> set[str]:
+    """Secrets in options that are not made for them: a SAS in a URL, a key in place of a name.
+
+    Args:
+        options: what a task gives, before it was looked at.
+        spec: the argument spec.
+
+    Returns:
+        Texts that must not be shown; those of options with ``no_log`` are not among them.
+    """
+    found: set[str] = set()
+    secret_names = [name for name, one in spec.items() if one.get("no_log")]
+    for name, value in options.items() if isinstance(options, Mapping) else ():
+        known = spec.get(name) or {}
+        if isinstance(value, Mapping) and known.get("options"):
+            found |= pasted(value, known["options"])
+        elif not known and difflib.get_close_matches(str(name), secret_names):
+            found |= {text for text in _texts(value) if text}  # the name is misspelt
+        elif not known.get("no_log"):
+            found |= {secret for text in _texts(value) for secret in _hidden_in(text)}
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
+
+
+def _hidden_in(text: str) -> set[str]:
+    if scrub(text) == text and not _BARE.search(text):
+        return set()
+    query = text.partition("?")[2]
+    return {text, *_BARE.findall(text), *_SIGNATURE.findall(text), *([query] if query else [])}
 
 
 def scrub(text: str, *secrets: str | None) -> str:

@@ -29,7 +29,12 @@ options:
     description:
       - The passphrase that opens the repository from now on, in place of that in
         O(repository.passphrase). What is stored stays as it is.
-      - If it opens the repository already, and no other passphrase does, nothing is changed.
+      - If it opens the repository already, and O(repository.passphrase) does not, nothing is changed.
+      - The new passphrase is proved to open the repository before the old one ceases to. A change that
+        was interrupted leaves both, and running the task again finishes it.
+      - Of several tasks that change it at once, one succeeds; those with another new passphrase fail.
+        Backups that are running go on.
+      - Keys that neither passphrase opens are left, with a warning.
       - Whoever read the repository before with the old passphrase can still decrypt what was copied
         then. Only a new repository helps against that.
     type: str
@@ -153,7 +158,7 @@ def present(task: Task) -> admin.Change:
         passphrase=task.params["repository"]["passphrase"],
         new_passphrase=task.params["new_passphrase"],
         chunk_size=task.params["chunk_size"],
-        now=task.clock.now(),
+        clock=task.clock,
         write=task.write,
     )
 
@@ -163,7 +168,7 @@ def absent(task: Task) -> admin.Change:
         task.store,
         passphrase=task.params["repository"]["passphrase"],
         force=task.params["force"],
-        now=task.clock.now(),
+        clock=task.clock,
         write=task.write,
     )
 

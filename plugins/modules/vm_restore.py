@@ -131,7 +131,9 @@ options:
   force:
     description:
       - Restore in place again, although the machine's disks already are those of this restore.
-      - With O(target=files), write the files again and replace those that are there.
+      - With O(target=files), write the files again and replace those that are there. The old ones stay until all of
+        the new ones are whole, so there has to be space for both; when it fails, they are what remains. Files of an
+        earlier restore that are not among the new ones are kept, with a warning.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -387,13 +389,13 @@ failure:
 """
 
 from ..module_utils._module import Task, run_module
-from ..module_utils._restore.backup_source import BackupWanted, find_backup
 from ..module_utils._restore.engine import restore
-from ..module_utils._restore.files import FilesRequest, restore_files
 from ..module_utils._restore.options import ARGUMENT_SPEC, bandwidth, check, request_of
 from ..module_utils._restore.request import Outcome
-from ..module_utils._restore.source import Wanted
-from ..module_utils._restore.upload import Uploader
+from ..module_utils._restore.source.backup import BackupWanted, find_backup
+from ..module_utils._restore.source.restore_point import PointWanted
+from ..module_utils._restore.targets.files import FilesRequest, restore_files
+from ..module_utils._restore.uploader import Uploader
 
 
 def _backup_wanted(task: Task, **more: object) -> BackupWanted:
@@ -418,12 +420,12 @@ def _from_backup(task: Task) -> Outcome:
         bandwidth=bandwidth(params),
     ) as uploader:
         wanted = _backup_wanted(task, fill=uploader.fill, subscription=task.arm.subscription_id)
-        return restore(task.arm, wanted, request_of(params), task.write, task.clock.now())
+        return restore(task.arm, wanted, request_of(params), task.write, task.clock)
 
 
 def _from_restore_point(task: Task) -> Outcome:
     params = task.params
-    wanted = Wanted(
+    wanted = PointWanted(
         group=params["resource_group"],
         vm=params["vm"],
         collection=params["collection"],
@@ -431,7 +433,7 @@ def _from_restore_point(task: Task) -> Outcome:
         restore_point=params["restore_point"],
         at=params["at"],
     )
-    return restore(task.arm, wanted, request_of(params), task.write, task.clock.now())
+    return restore(task.arm, wanted, request_of(params), task.write, task.clock)
 
 
 def _to_files(task: Task) -> dict:
@@ -448,6 +450,8 @@ def _to_files(task: Task) -> dict:
     point = find_backup(_backup_wanted(task))
     outcome = restore_files(task.repository(), point, request, task.clock, task.write)
     result = outcome.result(task.clock.now())
+    for warning in outcome.warnings:
+        task.warn(warning)
     task.diff(None if outcome.made else result["files"], result["files"])
     return result
 

@@ -117,7 +117,7 @@ def test_disks_and_snapshots(az: Az, azure: LocalAzure, vm: dict[str, Any], imag
     az(f"disk delete --resource-group {GROUP} --name empty --yes")
     names = [disk["name"] for disk in az(f"disk list --resource-group {GROUP}")]
     assert "empty" not in names
-    with pytest.raises(AzError, match="ResourceNotFound"):
+    with pytest.raises(AzError, match="NotFound"):
         az(f"disk show --resource-group {GROUP} --name empty")
 
     disk = vm["properties"]["storageProfile"]["dataDisks"][0]["managedDisk"]["id"]

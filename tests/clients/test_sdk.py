@@ -224,3 +224,54 @@ def read_disk_point(
         assert read(azure, access.access_sas, len(content)) == content
     finally:
         compute.disk_restore_point.begin_revoke_access(*where).result()
+
+
+def test_the_second_of_two_changes_is_refused(
+    compute: ComputeManagementClient, vm: dict[str, Any]
+) -> None:
+    """The header is given as such: the name of the parameter changed between releases."""
+    read_by_both = compute.virtual_machines.get(GROUP, vm["name"]).etag
+    condition = {"If-Match": read_by_both}
+    first = {"tags": {"by": "first"}}
+    compute.virtual_machines.begin_update(GROUP, vm["name"], first, headers=condition).result()
+
+    for method in (
+        compute.virtual_machines.begin_update,
+        compute.virtual_machines.begin_create_or_update,
+    ):
+        body = {"location": vm["location"], "tags": {"by": "second"}}
+        with pytest.raises(HttpResponseError, match="does not match etag") as caught:
+            method(GROUP, vm["name"], body, headers=dict(condition))
+        assert caught.value.status_code == 412
+        assert caught.value.error.code == "PreconditionFailed"
+    held = compute.virtual_machines.get(GROUP, vm["name"])
+    assert held.tags == {"by": "first"} and held.etag != read_by_both
+
+
+def test_all_disks_are_exchanged_by_updates(
+    compute: ComputeManagementClient, vm: dict[str, Any]
+) -> None:
+    name, machines = vm["name"], compute.virtual_machines
+    storage = vm["properties"]["storageProfile"]
+    for old in (storage["osDisk"], storage["dataDisks"][0]):
+        source = {"createOption": "Copy", "sourceResourceId": old["managedDisk"]["id"]}
+        body = resource(vm["location"], creationData=source)
+        compute.disks.begin_create_or_update(GROUP, f"{old['name']}-new", body).result()
+    machines.begin_deallocate(GROUP, name).result()
+    new_os = compute.disks.get(GROUP, f"{storage['osDisk']['name']}-new")
+    new_data = compute.disks.get(GROUP, f"{name}-data-new")
+
+    def update(**profile: Any) -> Any:
+        condition = {"If-Match": machines.get(GROUP, name).etag}
+        body = {"properties": {"storageProfile": profile}}
+        return machines.begin_update(GROUP, name, body, headers=condition).result()
+
+    os_disk = {"name": new_os.name, "managedDisk": {"id": new_os.id}}
+    entry = {"lun": 0, "createOption": "Attach", "managedDisk": {"id": new_data.id}}
+    update(osDisk=os_disk, dataDisks=[])
+    made = update(dataDisks=[entry])
+
+    assert made.storage_profile.os_disk.name == new_os.name
+    assert [disk.name for disk in made.storage_profile.data_disks] == [new_data.name]
+    assert compute.disks.get(GROUP, new_os.name).managed_by == made.id
+    assert compute.disks.get(GROUP, f"{name}-data").managed_by is None

@@ -13,6 +13,7 @@ from typing import Any
 
 from recordings import FOLDER, Exchange, load
 from shapes import TABLE_FILE, to_row
+from worlds import WORLDS
 
 _ABOUT = "Written by tests/contract/extract.py from recorded traffic; seen: scenario, its steps."
 _WIDTH = 96
@@ -51,7 +52,7 @@ def _variation(exchange: Exchange) -> str:
 def rows() -> list[dict[str, Any]]:
     """The table, with equal shapes of one operation and variation in one row."""
     found: dict[str, dict[str, Any]] = {}
-    for scenario, exchanges in load().items():
+    for scenario, exchanges in load(WORLDS).items():
         for number, exchange in enumerate(exchanges):
             row = to_row(_operation(exchange), _variation(exchange), exchange.shape)
             row = found.setdefault(repr(row), {**row, "seen": {}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,16 +47,17 @@ class Exchange:
         return "monitor=true" in self.query or self.is_final_result
 
 
-def load(folder: Path = FOLDER) -> dict[str, list[Exchange]]:
-    """Every recording by name, its exchanges in order."""
-    return {path.stem: _load_one(path) for path in sorted(folder.glob("*.json"))}
+def load(names: Iterable[str]) -> dict[str, list[Exchange]]:
+    """The recordings of these names, their exchanges in order; there may be others in the folder."""
+    return {name: _load_one(FOLDER / f"{name}.json") for name in sorted(names)}
 
 
 def _load_one(path: Path) -> list[Exchange]:
     recording = json.loads(path.read_text())
     # Examples are not traffic: their paths and field names count, nothing else.
     is_example = "warning" in recording
-    unknown = {"Retry-After"} if "UNKNOWN" in recording.get("retry_after", "") else set()
+    told = recording.get("retry_after", "")
+    unknown = {"Retry-After"} if "UNKNOWN" in told or "says nothing" in told else set()
     return [_exchange(item, is_example, unknown) for item in recording["exchanges"]]
 
 

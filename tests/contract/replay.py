@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from player import DISK_RESTORE_POINT, Step
 from recordings import Exchange
@@ -19,9 +20,11 @@ _KINDS = {
     "restorePointCollections": "collection",
     "restorePoints": "point",
     "networkInterfaces": "nic",
+    "userAssignedIdentities": "identity",
     "extensions": "extension",
 }
-_NAMED = re.compile(rf"/({'|'.join(_KINDS)})/([^/\"?]+)")
+_NAMED = re.compile(rf"/({'|'.join(_KINDS)})/([^/\"?]+)", re.IGNORECASE)
+_STEMS = {kind.lower(): stem for kind, stem in _KINDS.items()}
 
 
 class Names:
@@ -38,11 +41,25 @@ class Names:
         text = _SUBSCRIPTION.sub(f"/subscriptions/{self._subscription}", text)
         return _NAMED.sub(lambda found: f"/{found[1]}/{self._name(found[1], found[2])}", text)
 
+    def adapt_body(self, body: Any) -> Any:
+        """A JSON body with local Azure's ids, and with its names of the disks that they name."""
+        return self._rename(json.loads(self.adapt(json.dumps(body))))
+
+    def _rename(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._rename(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        renamed = {name: self._rename(item) for name, item in value.items()}
+        key = ("disks", str(value.get("name")).lower())
+        return {**renamed, "name": self._names[key]} if key in self._names else renamed
+
     def _name(self, kind: str, recorded: str) -> str:
+        kind = kind.lower()
         key = (kind, recorded.lower())
         if key not in self._names:
             self._counts[kind] = self._counts.get(kind, 0) + 1
-            self._names[key] = f"{_KINDS[kind]}-{self._counts[kind]}"
+            self._names[key] = f"{_STEMS[kind]}-{self._counts[kind]}"
         return self._names[key]
 
 
@@ -55,6 +72,9 @@ def steps(
         ValueError: for a poll of an operation that nothing before it starts.
     """
     names = Names(subscription)
+    exchanges = list(exchanges)
+    for exchange in exchanges:  # a disk has its name before its id is first seen
+        names.adapt(f"{exchange.path}?{json.dumps(exchange.body)}")
     open_operation = None
     found = []
     for number, exchange in enumerate(exchanges):
@@ -69,6 +89,6 @@ def steps(
         path = names.adapt(exchange.path) + f"?{exchange.query}"
         body = None
         if exchange.body is not None:
-            body = json.loads(names.adapt(json.dumps(exchange.body)))
+            body = names.adapt_body(exchange.body)
         found.append(Step(number, exchange.shape, "request", exchange.method, path, body))
     return found

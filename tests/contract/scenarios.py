@@ -6,38 +6,30 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from changes import CHANGES
+from entries import (
+    DISK,
+    GROUP,
+    MONITOR,
+    NETWORK,
+    POLL,
+    SUBSCRIPTION,
+    VM,
+    Entry,
+    created,
+    resource_id,
+)
 from player import DISK_RESTORE_POINT, Step
 from shapes import Shape
 
-# A request is (method, path, body or nothing); the other two ask for the operation started last.
-POLL = ("poll",)
-MONITOR = ("monitor",)
-Entry = tuple[Any, ...]
-
-_SUBSCRIPTION = "/subscriptions/@"
-_GROUP = f"{_SUBSCRIPTION}/resourceGroups/group-1/providers/Microsoft.Compute"
 _COLLECTION = "restorePointCollections/collection-1"
 _POINT = f"{_COLLECTION}/restorePoints/point-1"
-_VM = "virtualMachines/vm-1"
-_EXTENSION = f"{_VM}/extensions/extension-1"
-_DISK = "disks/disk-1"
+_EXTENSION = f"{VM}/extensions/extension-1"
 _SNAPSHOT = "snapshots/snapshot-1"
 
 
-def _id(path: str) -> dict[str, str]:
-    return {"id": f"{_GROUP}/{path}"}
-
-
 def _collection(location: str, source: str, **more: Any) -> dict[str, Any]:
-    return {"location": location, "properties": {"source": _id(source)}, **more}
-
-
-def _created(option: str, source: str | None = None, **more: Any) -> dict[str, Any]:
-    """The properties of a disk or a snapshot."""
-    creation = {"createOption": option}
-    if source:
-        creation["sourceResourceId"] = source
-    return {"creationData": creation, **more}
+    return {"location": location, "properties": {"source": resource_id(source)}, **more}
 
 
 def _access(path: str) -> Entry:
@@ -45,22 +37,14 @@ def _access(path: str) -> Entry:
 
 
 def _power(action: str) -> list[Entry]:
-    return [("POST", f"{_VM}/{action}"), POLL, MONITOR]
+    return [("POST", f"{VM}/{action}"), POLL, MONITOR]
 
 
 def _copy_of_point(target: str) -> Entry:
-    body = {"properties": {"sourceRestorePoint": _id(_POINT)}}
+    body = {"properties": {"sourceRestorePoint": resource_id(_POINT)}}
     return ("PUT", f"restorePointCollections/{target}/restorePoints/point-2", body)
 
 
-_NETWORK = {
-    "networkInterfaces": [
-        {
-            "id": f"{_GROUP}/networkInterfaces/nic-1".replace("Compute", "Network"),
-            "properties": {"primary": True},
-        }
-    ]
-}
 _WINDOWS_VM = {
     "location": "eastus",
     "properties": {
@@ -82,42 +66,43 @@ _WINDOWS_VM = {
             "computerName": "one", "adminUsername": "me", "adminPassword": "Not-a-secret-1",
             "windowsConfiguration": {"enableAutomaticUpdates": True},
         },
-        "networkProfile": _NETWORK,
+        "networkProfile": NETWORK,
     },
 }  # fmt: skip
 _EXTENSION_BODY = {
     "location": "eastus",
     "properties": {"publisher": "A", "type": "B", "typeHandlerVersion": "1.0"},
 }
-_SAME_VM = {"properties": {"networkProfile": _NETWORK}}
+_SAME_VM = {"properties": {"networkProfile": NETWORK}}
 _EXPAND_POINTS = "?$expand=restorePoints"
 
 # The api-version of each scenario and its steps, in the order of their numbers.
 SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
+    **CHANGES,
     "disk_from_disk_restore_point": (
         "2023-04-02",
         [
             ("GET", f"{_POINT}?api-version=2024-11-01"),
             (
                 "PUT",
-                _DISK,
+                DISK,
                 {
                     "location": "westus",
                     "sku": {"name": "Premium_LRS"},
                     "tags": {},
-                    "properties": _created("Restore", DISK_RESTORE_POINT, diskSizeGB=3),
+                    "properties": created("Restore", DISK_RESTORE_POINT, diskSizeGB=3),
                 },
             ),
             POLL,
             POLL,
-            ("GET", _DISK),
+            ("GET", DISK),
         ],
     ),
     "restore_point_collection_delete": ("2022-11-01", [("DELETE", _COLLECTION), POLL]),
     "restore_point_create": (
         "2023-09-01",
         [
-            ("PUT", _COLLECTION, _collection("eastus2euap", _VM)),
+            ("PUT", _COLLECTION, _collection("eastus2euap", VM)),
             ("PUT", _POINT, {"properties": {"consistencyMode": "CrashConsistent"}}),
             POLL,
             POLL,
@@ -131,7 +116,7 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     "restore_point_cross_region_copy": (
         "2023-07-01",
         [
-            ("PUT", _COLLECTION, _collection("westus", _VM)),
+            ("PUT", _COLLECTION, _collection("westus", VM)),
             ("PUT", "restorePointCollections/collection-2", _collection("eastus", _COLLECTION)),
             ("PUT", _POINT, {}),
             POLL,
@@ -146,11 +131,11 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     "restore_point_exclude_disks_instance_view_404": (
         "2021-11-01",
         [
-            ("PUT", _COLLECTION, _collection("centraluseuap", _VM, tags={"a": "1"})),
+            ("PUT", _COLLECTION, _collection("centraluseuap", VM, tags={"a": "1"})),
             (
                 "PUT",
                 "restorePointCollections/collection-2",
-                _collection("centraluseuap", _VM, tags={"a": "1"}),
+                _collection("centraluseuap", VM, tags={"a": "1"}),
             ),
             (
                 "PUT",
@@ -160,7 +145,7 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
             ("PATCH", _COLLECTION, {"tags": {"b": "2"}}),
             ("GET", "restorePointCollections"),
             ("GET", "subscription:restorePointCollections"),
-            ("PUT", _POINT, {"properties": {"excludeDisks": [_id(_DISK)]}}),
+            ("PUT", _POINT, {"properties": {"excludeDisks": [resource_id(DISK)]}}),
             POLL,
             POLL,
             ("GET", _POINT),
@@ -187,21 +172,21 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     "sdk_disks_and_grant_access": (
         "2019-03-01",
         [
-            ("PUT", _DISK, {"location": "eastus", "properties": _created("Empty", diskSizeGB=4)}),
+            ("PUT", DISK, {"location": "eastus", "properties": created("Empty", diskSizeGB=4)}),
             POLL,
-            ("GET", _DISK),
-            ("GET", _DISK),
-            ("PATCH", _DISK, {"properties": {"diskSizeGB": 4}}),
+            ("GET", DISK),
+            ("GET", DISK),
+            ("PATCH", DISK, {"properties": {"diskSizeGB": 4}}),
             POLL,
             POLL,
-            ("GET", _DISK),
-            _access(_DISK),
-            POLL,
-            MONITOR,
-            ("POST", f"{_DISK}/endGetAccess"),
+            ("GET", DISK),
+            _access(DISK),
             POLL,
             MONITOR,
-            ("DELETE", _DISK),
+            ("POST", f"{DISK}/endGetAccess"),
+            POLL,
+            MONITOR,
+            ("DELETE", DISK),
             POLL,
             POLL,
         ],
@@ -209,17 +194,17 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     "sdk_snapshots": (
         "2022-07-02",
         [
-            ("PUT", _DISK, {"location": "eastus", "properties": _created("Empty", diskSizeGB=4)}),
+            ("PUT", DISK, {"location": "eastus", "properties": created("Empty", diskSizeGB=4)}),
             POLL,
             POLL,
-            ("GET", _DISK),
+            ("GET", DISK),
             (
                 "PUT",
                 _SNAPSHOT,
                 {
                     "location": "eastus",
                     "properties": {
-                        "creationData": {"createOption": "Copy", "sourceUri": f"{_GROUP}/{_DISK}"}
+                        "creationData": {"createOption": "Copy", "sourceUri": f"{GROUP}/{DISK}"}
                     },
                 },
             ),
@@ -250,20 +235,20 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     "sdk_virtual_machine_and_extension": (
         "2022-11-01",
         [
-            ("PUT", _VM, _WINDOWS_VM),
+            ("PUT", VM, _WINDOWS_VM),
             POLL,
             POLL,
-            ("GET", _VM),
+            ("GET", VM),
             ("PUT", _EXTENSION, _EXTENSION_BODY),
             POLL,
             POLL,
             ("GET", _EXTENSION),
-            ("GET", f"{_VM}/instanceView"),
+            ("GET", f"{VM}/instanceView"),
             ("GET", _EXTENSION),
             ("GET", "subscription:locations/eastus/runCommands/RunPowerShellScript"),
-            ("GET", f"{_VM}/extensions"),
-            ("GET", _VM),
-            ("POST", f"{_VM}/runCommand", {"commandId": "RunPowerShellScript"}),
+            ("GET", f"{VM}/extensions"),
+            ("GET", VM),
+            ("POST", f"{VM}/runCommand", {"commandId": "RunPowerShellScript"}),
             POLL,
             MONITOR,
             *_power("restart"),
@@ -279,11 +264,11 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
             *_power("powerOff?skipShutdown=false"),
             *_power("reapply"),
             *_power("redeploy"),
-            ("PATCH", _VM, _SAME_VM),
-            ("GET", _VM),
-            ("POST", f"{_VM}/generalize"),
+            ("PATCH", VM, _SAME_VM),
+            ("GET", VM),
+            ("POST", f"{VM}/generalize"),
             *_power("deallocate"),
-            ("DELETE", _VM),
+            ("DELETE", VM),
             POLL,
             POLL,
         ],
@@ -299,7 +284,7 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
                     "location": "eastus",
                     "sku": {"name": "Standard_LRS"},
                     "tags": {},
-                    "properties": _created("CopyStart", f"{_GROUP}/{_SNAPSHOT}", incremental=True),
+                    "properties": created("CopyStart", f"{GROUP}/{_SNAPSHOT}", incremental=True),
                 },
             ),
             POLL,
@@ -315,7 +300,7 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
             (
                 "PUT",
                 "snapshots/snapshot-2",
-                {"location": "eastus", "properties": _created("Copy", f"{_GROUP}/{_DISK}")},
+                {"location": "eastus", "properties": created("Copy", f"{GROUP}/{DISK}")},
             ),
         ],
     ),
@@ -353,11 +338,11 @@ def _absolute(path: str, version: str) -> str:
     if path.startswith("@"):
         full = path
     elif colon and scope == "subscription":
-        full = f"{_SUBSCRIPTION}/providers/Microsoft.Compute/{rest}"
+        full = f"{SUBSCRIPTION}/providers/Microsoft.Compute/{rest}"
     elif colon:
-        full = f"{_GROUP.replace('group-1', scope)}/{rest}"
+        full = f"{GROUP.replace('group-1', scope)}/{rest}"
     else:
-        full = f"{_GROUP}/{path}"
+        full = f"{GROUP}/{path}"
     if "api-version=" in full:
         return full
     return f"{full}{'&' if '?' in full else '?'}api-version={version}"

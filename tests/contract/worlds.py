@@ -33,8 +33,8 @@ def _make_group(player: Player, location: str, name: str = "group-1") -> None:
     player.arrange("PUT", path, {"location": location})
 
 
-def _make_nic(player: Player, location: str) -> str:
-    network = resource(player, "virtualNetworks", "net-1", NETWORK)
+def _make_nic(player: Player, location: str, name: str = "nic-1", group: str = "group-1") -> str:
+    network = resource(player, "virtualNetworks", "net-1", NETWORK, group)
     prefixes = {"addressPrefix": "10.0.0.0/24"}
     body: dict[str, Any] = {
         "location": location,
@@ -46,16 +46,26 @@ def _make_nic(player: Player, location: str) -> str:
     player.arrange("PUT", network, body)
     subnet = {"id": f"{identity(network)}/subnets/default"}
     configuration = {"name": "one", "properties": {"subnet": subnet}}
-    nic = resource(player, "networkInterfaces", "nic-1", NETWORK)
+    nic = resource(player, "networkInterfaces", name, NETWORK, group)
     body = {"location": location, "properties": {"ipConfigurations": [configuration]}}
     player.arrange("PUT", nic, body)
     return identity(nic)
 
 
-def _make_disk(player: Player, location: str, name: str = "disk-1", **more: Any) -> str:
-    path = resource(player, "disks", name, DISK)
+def _make_disk(
+    player: Player,
+    location: str,
+    name: str = "disk-1",
+    *,
+    group: str = "group-1",
+    premium: bool = False,
+    **more: Any,
+) -> str:
+    path = resource(player, "disks", name, DISK, group)
     properties = {"creationData": {"createOption": "Empty"}, "diskSizeGB": 1, **more}
-    body = {"location": location, "properties": properties}
+    body: dict[str, Any] = {"location": location, "properties": properties}
+    if premium:
+        body |= {"sku": {"name": "Premium_LRS"}, "tags": {"a": "1"}}
     player.arrange("PUT", path, body)
     return identity(path)
 
@@ -86,8 +96,18 @@ def _make_vm(
     offer: str = "ubuntu",
     attached: str | None = None,
     diagnostics: bool = False,
+    os_disk: str | None = None,
+    empty: str | None = None,
+    number: int = 1,
+    **more: Any,
 ) -> None:
-    data = [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": attached}}]
+    group = f"group-{number}"
+    data: list[dict[str, Any]] = []
+    if attached:
+        data = [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": attached}}]
+    if empty:
+        data = [{"lun": 2, "name": empty, "createOption": "Empty", "diskSizeGB": 2}]
+    nic = _make_nic(player, location, f"nic-{number}", group)
     properties: dict[str, Any] = {
         "hardwareProfile": {"vmSize": "Standard_DS1_v2"},
         "storageProfile": {
@@ -99,15 +119,17 @@ def _make_vm(
                 "caching": "ReadWrite",
                 "managedDisk": {"storageAccountType": "Premium_LRS"},
             },
-            "dataDisks": data if attached else [],
+            "dataDisks": data,
         },
         "osProfile": {"computerName": "one", **profile},
-        "networkProfile": {"networkInterfaces": [{"id": _make_nic(player, location)}]},
+        "networkProfile": {"networkInterfaces": [{"id": nic}]},
     }  # fmt: skip
     if diagnostics:
         properties["diagnosticsProfile"] = {"bootDiagnostics": {"enabled": True}}
-    path = resource(player, "virtualMachines", "vm-1", COMPUTE)
-    player.arrange("PUT", path, {"location": location, "properties": properties})
+    if os_disk:
+        properties["storageProfile"]["osDisk"]["name"] = os_disk
+    path = resource(player, "virtualMachines", f"vm-{number}", COMPUTE, group)
+    player.arrange("PUT", path, {"location": location, "properties": properties, **more})
 
 
 def _make_collection(player: Player, location: str, **more: Any) -> str:
@@ -158,6 +180,33 @@ def _machine_with_key(player: Player) -> None:
     _make_vm(player, "westus", _linux(key=True))
 
 
+def _machine_with_tags(player: Player) -> None:
+    _make_group(player, "westus")
+    _make_vm(player, "westus", _linux(key=False), os_disk="disk-1", tags={})
+
+
+def _two_machines(player: Player) -> None:
+    for number, disks in (
+        (1, {"os_disk": "disk-1"}),
+        (2, {"os_disk": "disk-4", "empty": "disk-3"}),
+    ):
+        _make_group(player, "westus", f"group-{number}")
+        _make_vm(player, "westus", _linux(key=False), number=number, tags={}, **disks)
+
+
+def _machine_to_swap(player: Player) -> None:
+    _make_group(player, "westus")
+    _make_vm(player, "westus", _linux(key=True), os_disk="disk-2", tags={})
+
+
+def _machine_with_identity(player: Player) -> None:
+    _make_group(player, "westus")
+    group = f"/subscriptions/{player.subscription}/resourceGroups/group-1"
+    user = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/identity-2"
+    both = {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {user: {}}}
+    _make_vm(player, "westus", _linux(key=True), os_disk="disk-1", tags={}, identity=both)
+
+
 def _windows_machine(player: Player) -> None:
     _make_group(player, "centraluseuap")
     disk = _make_disk(player, "centraluseuap")
@@ -197,6 +246,20 @@ def _disk(player: Player) -> None:
     _make_disk(player, "eastus2", osType="Linux")
 
 
+def _disks_to_change(player: Player) -> None:
+    """A Premium SSD in each of the groups of the recording, but for the one that it makes."""
+    places = ("westus", "westus", "westus", "westus", "centraluseuap", "eastus2euap")
+    disks = ("disk-1", "disk-2", "disk-3", "disk-2", "disk-4")
+    sizes = (1, 5, 20, 5, 10)
+    for number, location in enumerate(places, start=1):
+        _make_group(player, location, f"group-{number}")
+    for number, (disk, size) in enumerate(zip(disks, sizes, strict=True), start=1):
+        _make_disk(
+            player, places[number - 1], disk, group=f"group-{number}", premium=True,
+            diskSizeGB=size, hyperVGeneration="V1",
+        )  # fmt: skip
+
+
 def _copied_point(player: Player) -> None:
     _machine_with_key(player)
     collection = _make_collection(player, "westus")
@@ -220,12 +283,18 @@ def _start_snapshot(player: Player) -> None:
 
 def _delete_snapshot(player: Player) -> None:
     player.arrange("DELETE", resource(player, "snapshots", "snapshot-1", DISK))
+    player.local.control.advance(60)  # its provider has forgotten it, Resource Manager answers
 
 
 def _start_compute_operation(player: Player) -> None:
     """An operation of the compute provider, whichever: only its polls are looked at."""
     path = resource(player, "virtualMachines", "vm-1/reapply", COMPUTE)
     player.arrange("POST", path, finish=False)
+
+
+def _end_operation(player: Player) -> None:
+    """Its polls were left out of the recording."""
+    player.local.control.advance(REPLICATION_SECONDS)
 
 
 @dataclass
@@ -238,6 +307,7 @@ class World:
 
 WORLDS = {
     "disk_from_disk_restore_point": World(_disk_from_point),
+    "disk_update_by_put": World(_disks_to_change, dict.fromkeys((2, 4, 7, 9, 11), _end_operation)),
     "restore_point_collection_delete": World(_empty_collection),
     "restore_point_create": World(_machine_with_password),
     "restore_point_cross_region_copy": World(_machine_with_key),
@@ -252,4 +322,10 @@ WORLDS = {
     "snapshot_errors_404": World(_disk_elsewhere),
     "snapshot_grant_revoke_access": World(_disk, {0: _start_snapshot, 12: _delete_snapshot}),
     "swagger_examples_disk_restore_point": World(_copied_point),
+    "vm_data_disk_attach_detach": World(
+        _two_machines, dict.fromkeys((5, 6, 8, 9, 10), _end_operation)
+    ),
+    "vm_identity_patch": World(_machine_with_identity, dict.fromkeys((5, 7, 9), _end_operation)),
+    "vm_os_disk_swap": World(_machine_to_swap),
+    "vm_put_tags_only": World(_machine_with_tags),
 }

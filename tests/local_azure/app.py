@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 import traceback
+from email.utils import format_datetime
 from pathlib import Path
 
 from .arm.operations import Operations
+from .arm.request_checks import check_request
 from .arm.resources import Resources, need_group, new_guid
 from .arm.router import Router
 from .audit import Audit
@@ -83,8 +84,8 @@ class App:
             return Delivery(self._guarded(request, self._answer_control))
         area = self._area(request)
         fault = self.faults.strike(request)
-        if fault is not None and fault.kind == "delay":
-            time.sleep(fault.seconds)
+        if fault is not None and fault.is_held_before:
+            self.faults.hold(fault)
         if fault is not None and fault.kind in ("status", "reset"):
             response = _refusal(fault)
         else:
@@ -92,6 +93,8 @@ class App:
         if fault is not None and fault.kind == "omit_range":
             response = omit_range(response)
         self.audit.record(request, response.status, area, fault.kind if fault else None)
+        if fault is not None and not fault.is_held_before:
+            self.faults.hold(fault)
         wire = {"reset": "reset", "lost_answer": "reset", "truncate": "truncate"}
         return Delivery(response, wire.get(fault.kind) if fault else None)
 
@@ -148,6 +151,7 @@ class App:
             )
         self.state.operations.settle()
         self._check_scope(request)
+        check_request(request)
         return _dispatch(self._management, request)
 
     def _check_scope(self, request: Request) -> None:
@@ -164,10 +168,10 @@ class App:
         if len(parts) > 5 and parts[3].lower() == "resourcegroups":
             need_group(self.state.resources, parts[2], parts[4])
 
-    @staticmethod
-    def _with_common_headers(request: Request, response: Response) -> Response:
+    def _with_common_headers(self, request: Request, response: Response) -> Response:
         request_id = new_guid()
         headers = {
+            "Date": format_datetime(self.state.clock.now(), usegmt=True),
             "Cache-Control": "no-cache",
             "Pragma": "no-cache",
             "Strict-Transport-Security": "max-age=31536000; includeSubDomains",

@@ -14,7 +14,7 @@ _SIGNATURE = re.compile(r"(?<=[?&]sig=)[^&]*")
 
 
 class Audit:
-    """Requests in order of arrival, without secrets."""
+    """Requests in the order in which they were done, without secrets."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -50,13 +50,30 @@ class RetryAfter:
     throttled: int = 1
 
 
-def _number(target: Durations | Limits | RetryAfter, group: str, name: str, value: Any) -> float:
+@dataclass
+class Refusals:
+    """What the service refuses, and local Azure only when it is told to."""
+
+    put_without_creation_data: bool = True
+    trusted_launch_of_a_copy: bool = False
+
+
+Group = Durations | Limits | RetryAfter | Refusals
+
+
+def _checked(target: Group, group: str, name: str, value: Any) -> float:
     """The value of a setting, checked: seconds may be fractions where they are durations."""
     if name not in {item.name for item in fields(target)}:
         raise ValueError(f"There is no setting {name!r} in {group}.")
-    allowed = int | float if isinstance(target, Durations) else int
-    if isinstance(value, bool) or not isinstance(value, allowed) or not 0 <= value < FOREVER:
-        raise ValueError(f"{name} in {group} cannot be {value!r}.")
+    is_switch = isinstance(value, bool)
+    if isinstance(target, Refusals):
+        right, hint = is_switch, "; it is true or false"
+    else:
+        allowed = int | float if isinstance(target, Durations) else int
+        right = not is_switch and isinstance(value, allowed) and 0 <= value < FOREVER
+        hint = ""
+    if not right:
+        raise ValueError(f"{name} in {group} cannot be {value!r}{hint}.")
     return value
 
 
@@ -74,6 +91,7 @@ class Config:
     durations: Durations = field(default_factory=Durations)
     limits: Limits = field(default_factory=Limits)
     retry_after: RetryAfter = field(default_factory=RetryAfter)
+    refusals: Refusals = field(default_factory=Refusals)
 
     def update(self, changes: dict[str, Any]) -> None:
         """Set values by group, for example ``{"limits": {"restore_points_per_hour": 3}}``.
@@ -81,17 +99,17 @@ class Config:
         Nothing is set where anything is refused.
 
         Raises:
-            ValueError: for a group or a name that does not exist, or a value that is no number.
+            ValueError: for a group or a name that does not exist, or a value that is of another kind.
         """
-        accepted: list[tuple[Durations | Limits | RetryAfter, str, float]] = []
+        accepted: list[tuple[Group, str, float]] = []
         for group, values in changes.items():
             target = getattr(self, group, None)
-            if not isinstance(target, Durations | Limits | RetryAfter):
+            if not isinstance(target, Group):
                 raise ValueError(f"There is no group of settings {group!r}.")  # noqa: TRY004 - all that is wrong is one kind of error
             if not isinstance(values, dict):
                 raise ValueError(f"The settings of {group} are not an object.")  # noqa: TRY004 - the same
             accepted += [
-                (target, name, _number(target, group, name, values[name])) for name in values
+                (target, name, _checked(target, group, name, values[name])) for name in values
             ]
         for target, name, value in accepted:
             setattr(target, name, value)
@@ -133,5 +151,6 @@ def profile(name: str) -> Config:
             retry_after=RetryAfter(
                 disk_write=2, disk_poll=10, vm_write=10, vm_poll=50, throttled=60
             ),
+            refusals=Refusals(put_without_creation_data=True, trusted_launch_of_a_copy=True),
         )
     raise ValueError(f"There is no profile {name!r}; choose default or azure.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 _BLOCK = 4096
 _READ = 1 << 20
+_PAUSE = 0.01
 
 
 class ControlError(RuntimeError):
@@ -104,13 +106,29 @@ class ControlClient:
         self.call("POST", "faults", {"pattern": pattern, "kind": kind, **more})
 
     def clear_faults(self) -> None:
+        """End all faults; what they hold goes on at once."""
         self.call("DELETE", "faults")
+
+    def wait_until_held(self, number: int = 1, seconds: float = 60) -> None:
+        """Come back when faults hold this many requests.
+
+        Raises:
+            TimeoutError: they did not within ``seconds``.
+        """
+        last = time.monotonic() + seconds
+        while sum(fault["held"] for fault in self.call("GET", "faults")) < number:
+            if time.monotonic() > last:
+                raise TimeoutError(f"No {number} requests are held after {seconds} seconds.")
+            time.sleep(_PAUSE)
 
     def audit(self, after: int = 0) -> dict[str, Any]:
         return self.call("GET", "audit", after=after)
 
     def writes(self, after: int = 0) -> list[dict[str, Any]]:
-        """The requests that would have changed something."""
+        """The requests that were to change something, in the order in which they were done.
+
+        Each has ``method``, ``path``, ``status`` and, where one struck, ``fault``.
+        """
         return [entry for entry in self.audit(after)["requests"] if entry["write"]]
 
 

@@ -12,7 +12,8 @@ class ArmError(Exception):
     """A refusal: HTTP status, Azure's code and message.
 
     ``gateway`` errors come from Resource Manager itself (compact JSON and
-    ``x-ms-failure-cause``), all others from the resource provider.
+    ``x-ms-failure-cause``), all others from the resource provider. ``target`` is the property or
+    parameter that is at fault, where the service names it.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class ArmError(Exception):
         *,
         gateway: bool = False,
         headers: Mapping[str, str] | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -30,9 +32,11 @@ class ArmError(Exception):
         self.message = message
         self.gateway = gateway
         self.headers = dict(headers or {})
+        self.target = target
 
     def body(self) -> dict[str, dict[str, str]]:
-        return {"error": {"code": self.code, "message": self.message}}
+        error = {"code": self.code, "message": self.message}
+        return {"error": error if self.target is None else {**error, "target": self.target}}
 
     def response(self) -> Response:
         if not self.gateway:
@@ -63,8 +67,13 @@ def entity_not_found() -> ArmError:
     return ArmError(404, "NotFound", "The entity was not found in this Azure location.")
 
 
-def invalid_parameter(message: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message)
+def invalid_parameter(message: str, target: str | None = None) -> ArmError:
+    return ArmError(400, "InvalidParameter", message, target=target)
+
+
+def missing_parameter(name: str) -> ArmError:
+    """The provider's refusal of a request that lacks something."""
+    return invalid_parameter(f"Required parameter '{name}' is missing (null).", name)
 
 
 def conflict(code: str, message: str) -> ArmError:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .http_types import Request, Response
 
 KINDS = (
-    "status", "reset", "truncate", "fail_operation", "delay", "lost_answer", "omit_range"
+    "status", "reset", "truncate", "fail_operation", "delay", "delay_answer", "lost_answer",
+    "omit_range",
 )  # fmt: skip
+_HELD_BEFORE = ("status", "reset", "delay")
 
 _RANGE = re.compile(rb"<PageRange>.*?</PageRange>", re.DOTALL)
 
@@ -25,10 +27,15 @@ class Fault:
         kind: ``status`` answers with ``status`` and does nothing; ``reset`` cuts the connection
             before anything is done; ``lost_answer`` does the work and then cuts the connection;
             ``truncate`` does the work and sends half of the body; ``fail_operation`` lets the
-            operation that the request starts end as Failed; ``delay`` waits ``seconds`` first;
-            ``omit_range`` leaves the first range out of a list of page ranges.
+            operation that the request starts end as Failed; ``delay`` does the work after
+            ``seconds``, whether or not the client is still there; ``delay_answer`` does the work
+            and answers after ``seconds``; ``omit_range`` leaves the first range out of a list of
+            page ranges.
         nth: the first matching request that it hits, from 1.
-        times: how many matching requests in a row.
+        times: how many matching requests in a row; 0: all from ``nth`` on.
+        seconds: how long the request is held: before the work by ``status``, ``reset`` and
+            ``delay``, else after it. The end of the fault lets go of what is held.
+        held: how many requests are held now.
     """
 
     pattern: str
@@ -42,7 +49,9 @@ class Fault:
     seconds: float = 0.0
     seen: int = 0
     hits: int = 0
+    held: int = 0
     _regex: re.Pattern[str] = field(init=False, repr=False)
+    _ended: threading.Event = field(init=False, repr=False, default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -60,17 +69,26 @@ class Fault:
         if not self._regex.search(f"{request.method} {request.target}"):
             return False
         self.seen += 1
-        struck = self.nth <= self.seen < self.nth + self.times
+        struck = self.nth <= self.seen and (not self.times or self.seen < self.nth + self.times)
         self.hits += struck
         return struck
 
     def public(self) -> dict[str, Any]:
-        body = asdict(self)
-        del body["_regex"]
-        return body
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name[0] != "_"}
+
+    @property
+    def is_held_before(self) -> bool:
+        return self.kind in _HELD_BEFORE
+
+    def wait(self) -> None:
+        """Wait for the time that a request is held, or until the fault is ended."""
+        self._ended.wait(self.seconds)
+
+    def end(self) -> None:
+        self._ended.set()
 
 
-OPTIONS = {item.name for item in fields(Fault) if item.init} - {"seen", "hits"}
+OPTIONS = {item.name for item in fields(Fault) if item.init} - {"seen", "hits", "held"}
 
 
 def _check_numbers(fault: Fault) -> None:
@@ -79,7 +97,7 @@ def _check_numbers(fault: Fault) -> None:
     Raises:
         ValueError: for a number that is none, or is out of its range.
     """
-    ranges = {"nth": (1, 1e9), "times": (1, 1e9), "status": (400, 599), "seconds": (0, 600)}
+    ranges = {"nth": (1, 1e9), "times": (0, 1e9), "status": (400, 599), "seconds": (0, 600)}
     if fault.retry_after is not None:
         ranges["retry_after"] = (0, 1e6)
     for name, (least, most) in ranges.items():
@@ -108,10 +126,21 @@ class Faults:
         self._faults.append(fault)
 
     def clear(self) -> None:
-        self._faults.clear()
+        """End all faults, and let go of the requests that they hold."""
+        ended, self._faults = self._faults, []
+        for fault in ended:
+            fault.end()
 
     def all(self) -> list[Fault]:
         return list(self._faults)
+
+    def hold(self, fault: Fault) -> None:
+        """Hold the request that a fault has struck."""
+        with self._lock:
+            fault.held += 1
+        fault.wait()
+        with self._lock:
+            fault.held -= 1
 
     def strike(self, request: Request) -> Fault | None:
         """The first fault that hits this request; all matching faults count it."""

@@ -22,6 +22,7 @@ from .._errors import VmguardError
 from .._image.reader import DiskReader
 from .._image.throttle import Throttle
 from .._repository import manifest, names
+from .._repository.admin import clear_leftovers
 from .._repository.chunk_index import ChunkIndex
 from .._repository.lease import Lease
 from .._repository.manifest import DiskImage, Manifest
@@ -147,12 +148,14 @@ class Backup:
         with Lease(self._repository, key, subject, run, self._clock) as lease:
             # What was planned may be old: another run may have committed or been killed since.
             history = History(self._repository, key)
-            run = names.new_backup_id(now, entropy, after=max(history.ids, default=""))
-            self._warnings += history.warnings
+            newest = history.newest()
+            run = names.new_backup_id(now, entropy, after=newest.id if newest else "")
+            clear_leftovers(self._repository)
             self._warnings += housekeeping.clear_after_killed(
                 self._arm, self._repository, key, history.ids
             )
             planned = self._plan(machine, history, now)
+            self._warnings += history.warnings
             ledger = Ledger(self._repository, key, run)
             try:
                 outcome = self._make(machine, key, run, planned, ledger, lease, now)

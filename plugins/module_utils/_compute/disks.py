@@ -64,6 +64,17 @@ def put_disk(arm: ArmClient, disk_id: str, body: Raw, wait: bool = True) -> Raw:
     return arm.run("disks.begin_create_or_update", disk_id, group, name, body=body, wait=wait)
 
 
+def update_disk(arm: ArmClient, disk_id: str, body: Raw) -> Raw:
+    """Change what ``body`` names (a DiskUpdate: tags, sku, size, network access) and nothing else.
+
+    Raises:
+        NotFound: there is no such disk.
+        And as ``put_disk``.
+    """
+    group, name = _address(arm, disk_id)
+    return arm.run("disks.begin_update", disk_id, group, name, body=body)
+
+
 def delete_disk(arm: ArmClient, disk_id: str, wait: bool = True) -> None:
     """Delete a disk, whether it is still there or not. Raises: as ``put_disk``."""
     group, name = _address(arm, disk_id)

@@ -97,11 +97,14 @@ def deallocate(arm: ArmClient, group: str, name: str, wait: bool = True) -> None
     arm.run("virtual_machines.begin_deallocate", vm_id(arm, group, name), group, name, wait=wait)
 
 
-def put_vm(arm: ArmClient, group: str, name: str, body: Raw, wait: bool = True) -> Raw:
-    """Create it, or make it what ``body`` says.
+def create_vm(arm: ArmClient, group: str, name: str, body: Raw, wait: bool = True) -> Raw:
+    """Create it where there is none; of two at once, one is refused.
 
     Returns:
         The VM as Azure has it then; without ``wait`` its first answer.
+
+    Raises:
+        Conflict: with the status 412, where there is one.
     """
     return arm.run(
         "virtual_machines.begin_create_or_update",
@@ -110,6 +113,25 @@ def put_vm(arm: ArmClient, group: str, name: str, body: Raw, wait: bool = True) 
         name,
         body=body,
         wait=wait,
+        headers={"If-None-Match": "*"},
+    )
+
+
+def update_vm(arm: ArmClient, group: str, name: str, body: Raw, etag: str | None = None) -> Raw:
+    """Change what ``body`` names (a VirtualMachineUpdate) and nothing else.
+
+    Args:
+        etag: refuse it where the machine is another by now; None where the service shows none.
+
+    Returns:
+        The VM as Azure has it then.
+
+    Raises:
+        Conflict: with the status 412, where the entity tag is another.
+    """
+    options = {"headers": {"If-Match": etag}} if etag else {}
+    return arm.run(
+        "virtual_machines.begin_update", vm_id(arm, group, name), group, name, body=body, **options
     )
 
 

@@ -96,12 +96,13 @@ class Found:
     Args:
         names: the manifests' names, oldest first, also of those that cannot be read.
         backups: those that can be read, oldest first.
-        damaged: id and problem of those that cannot.
+        damaged: id and problem of those that cannot; ``damaged_names``: their manifests' names.
     """
 
     names: list[str] = field(default_factory=list)
     backups: list[Manifest] = field(default_factory=list)
     damaged: list[dict[str, str]] = field(default_factory=list)
+    damaged_names: list[str] = field(default_factory=list)
 
 
 def find(
@@ -126,7 +127,7 @@ def find(
         StorageError: the storage does not answer.
     """
     if backup is not None:
-        wanted = [manifest.locate(repository, backup)]
+        wanted = manifest.located(repository, backup)
     else:
         key = manifest.vm_key(repository, vm) if vm and "/" in vm else None
         listed = manifest.listed(repository, key)
@@ -168,6 +169,7 @@ def _chosen(repository: Repository, wanted: list[str], vm: str | None, group: st
     for name, problem in damaged:
         if of.get(name.split("/")[1], True):
             found.names.append(name)
+            found.damaged_names.append(name)
             found.damaged.append({"id": name.rpartition("/")[2], "problem": problem})
     return found
 
@@ -219,7 +221,10 @@ def contents(repository: Repository, now: datetime) -> dict[str, Any]:
     """
     found = find(repository)
     leases, damaged = _leases(repository, now)
-    damaged += [{"object": name, "problem": problem} for name, problem in _damaged_names(found)]
+    damaged += [
+        {"object": name, "problem": one["problem"]}
+        for name, one in zip(found.damaged_names, found.damaged, strict=True)
+    ]
     vms = _vms(found.backups)
     count = len(found.backups) + len(found.damaged)
     return {
@@ -228,11 +233,6 @@ def contents(repository: Repository, now: datetime) -> dict[str, Any]:
         "leases": leases,
         "damaged": damaged,
     }
-
-
-def _damaged_names(found: Found) -> list[tuple[str, str]]:
-    by_id = {name.rpartition("/")[2]: name for name in found.names}
-    return [(by_id[one["id"]], one["problem"]) for one in found.damaged]
 
 
 def _vms(backups: list[Manifest]) -> list[dict[str, Any]]:

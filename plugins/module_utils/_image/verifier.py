@@ -74,6 +74,7 @@ class Verifier:
         self._proved: set[bytes] = set()
         self._directories = DirectoryCache(_RECORDS_HELD)
         self._pages: dict[bytes, str | None] = {}
+        self._readable: set[str] = set()
         self.report = Report()
 
     def run(self, wanted: list[str]) -> Report:
@@ -90,6 +91,10 @@ class Verifier:
         self._read_packs()
         for name, found in manifest.read_all(self._repository, wanted):
             self._backup(name, found)
+        # A foreign object that has the id of a backup is damage, but not of that backup.
+        self.report.backups = [
+            one for one in self.report.backups if one["vm"] or one["id"] not in self._readable
+        ]
         return self.report
 
     def _damaged(self, error: DamagedObject) -> None:
@@ -197,6 +202,7 @@ class Verifier:
         if isinstance(found, VmguardError):
             raise found
         self.report.verified_backups += 1
+        self._readable.add(found.id)
         broken = [(disk.name, problem) for disk in found.disks if (problem := self._disk(disk))]
         if broken:
             problem = "; ".join(f"{disk}: {problem}" for disk, problem in broken)

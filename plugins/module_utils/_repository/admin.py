@@ -5,35 +5,33 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
-from .._errors import InputError, ObjectExists, ObjectNotFound, ObjectTooLarge, StorageDenied
+from .._errors import InputError, ObjectExists, ObjectNotFound, StorageDenied, StorageError
 from .._storage.interface import Store, StoredObject
 from .._storage.read_only import ReadOnlyStore
-from . import keys, names
-from .codec import Codec, parse_json
-from .errors import DamagedObject, LeaseHeld, NotARepository, RepositoryError, WrongPassphrase
-from .lease import read_state, scopes
+from . import keyring, names, passphrases
+from .codec import Codec
+from .errors import DamagedObject, LeaseHeld, NotARepository, RepositoryError
+from .lease import Clock, held, read_state, scopes
 from .repository import (
     CHUNK_SIZES,
     DEFAULT_CHUNK_SIZE,
     VERSION,
     Repository,
     Settings,
+    occupied,
     read_settings,
 )
 
 Write = Callable[..., Any]
 _DELETERS = 8
 _NAMED = 5
-_KEY_LIMIT = 64 << 10
-# What a creation that was killed leaves is its own after this time.
-_CREATION = timedelta(minutes=1)
 
 
 @dataclass
@@ -69,16 +67,9 @@ def find_settings(store: Store) -> Settings | None:
     try:
         return read_settings(store)
     except NotARepository:
-        if store.exists() and not _leftover(store):
-            raise
+        if store.exists() and occupied(store):
+            return read_settings(store)  # raises again, unless somebody has just created it
         return None
-
-
-def _leftover(store: Store) -> bool:
-    """Whether nothing is there, or what a creation leaves that was killed before its end."""
-    found = list(islice(store.list(), _NAMED + 1))
-    ours = len(found) <= _NAMED and all(one.name.startswith(names.KEYS) for one in found)
-    return ours and next(store.strangers(), None) is None
 
 
 def ensure_present(
@@ -87,7 +78,7 @@ def ensure_present(
     passphrase: str | None,
     new_passphrase: str | None,
     chunk_size: str | None,
-    now: datetime,
+    clock: Clock,
     write: Write,
 ) -> Change:
     """Create a repository, or open the one there is and change its passphrase if asked to.
@@ -115,7 +106,10 @@ def ensure_present(
                 f"There is no repository in {store.description} whose passphrase could be changed.",
                 hint="Create it without new_passphrase.",
             )
-        return _create(store, passphrase, chunk_size or DEFAULT_CHUNK_SIZE, now, write)
+        now = clock.now()
+        if made := _create(store, passphrase, chunk_size or DEFAULT_CHUNK_SIZE, now, write):
+            return made
+        settings = read_settings(store)
     if chunk_size is not None and CHUNK_SIZES[chunk_size] != settings.chunk_size:
         raise InputError(
             f"The repository in {store.description} has chunks of {settings.chunk_size} bytes, and"
@@ -123,96 +117,70 @@ def ensure_present(
             hint="Leave chunk_size out, or create a repository in another place.",
         )
     before = facts(store, settings)
-    if new_passphrase is None:
-        Repository.open(store, passphrase)
-        return Change(before, before)
-    warnings = _change_passphrase(store, settings, passphrase, new_passphrase, write)
-    return Change(before, before, warnings)
+    if new_passphrase is not None:
+        warnings = passphrases.change(store, settings, passphrase, new_passphrase, clock, write)
+        return Change(before, before, warnings)
+    repository = Repository.open(store, passphrase)
+    if keyring.read_keys(store, settings).orphans:
+        write(lambda: clear_orphans(repository))
+    return Change(before, before, repository.warnings)
 
 
 def _create(
     store: Store, passphrase: str | None, chunk_size: str, now: datetime, write: Write
-) -> Change:
+) -> Change | None:
+    """A new repository; None where somebody else was quicker."""
     size = CHUNK_SIZES[chunk_size]
-    # Keys of a creation that was killed; find_settings has seen that there is nothing else.
-    left = list(store.list(names.KEYS)) if store.exists() else []
-    if any(now - one.modified < _CREATION for one in left):
-        raise NotARepository(
-            f"A repository is being created in {store.description}, or that was interrupted.",
-            hint="Run the task again in a minute.",
-        )
 
     def create() -> Settings:
-        for one in left:
-            store.delete(one.name)
-        try:
-            made = Repository.create(store, chunk_size=size, passphrase=passphrase, now=now)
-        except ObjectExists:
-            # Somebody else created it at the same moment.
-            made = Repository.open(store, passphrase)
+        made = Repository.create(store, chunk_size=size, passphrase=passphrase, now=now)
+        clear_orphans(made)
         return made.settings
 
     foretold = Settings("", "", size, passphrase is not None, None)
-    settings = write(create, foretold)
+    try:
+        settings = write(create, foretold)
+    except (ObjectExists, ObjectNotFound, NotARepository):
+        # Who was quicker wrote the settings, and may have cleared our key away.
+        if find_settings(store) is None:
+            raise
+        return None
     after = facts(store, settings)
     if settings is foretold:
         after |= {"id": None, "created": None}
     return Change(None, after)
 
 
-# -- the passphrase
+def clear_leftovers(repository: Repository) -> None:
+    """Clear away what writers left that are dead: unfinished files, and keys that open nothing.
+
+    For whoever writes to the repository next. What cannot be cleared now stays for the one after.
+    """
+    with contextlib.suppress(StorageError):
+        repository.store.remove_leftovers()
+        clear_orphans(repository)
 
 
-def _change_passphrase(
-    store: Store, settings: Settings, old: str | None, new: str, write: Write
-) -> list[str]:
-    """Let the new passphrase open the repository, and no other; what could not be done, if any."""
-    if not settings.encrypted:
-        raise InputError(
-            "The repository is not encrypted, so it has no passphrase to change.",
-            hint="Create an encrypted repository in another place and back up into it.",
-        )
-    opened, others = _keys_by(store, settings, new)
-    if not opened:
-        repository = Repository.open(store, old)
-        left = write(lambda: repository.change_passphrase(old or "", new), [])
-        return _still_open(left)
-    left = []
-    for name in others:
-        try:
-            write(lambda name=name: store.delete(name))
-        except StorageDenied:
-            left.append(name)
-    return _still_open(left)
+def clear_orphans(repository: Repository) -> list[str]:
+    """Delete the keys that creations left which were killed, or were not the first; their names.
 
-
-def _still_open(left: list[str]) -> list[str]:
-    if not left:
+    Nothing can be opened with them: each says for which repository it was made. Where deleting is
+    refused they stay.
+    """
+    orphans = keyring.read_keys(repository.store, repository.settings).orphans
+    try:
+        for name in orphans:
+            repository.store.delete(name)
+    except StorageDenied:
         return []
-    which = ", ".join(left)
-    return [f"The old passphrase still opens the repository, because {which} cannot be deleted."]
-
-
-def _keys_by(store: Store, settings: Settings, passphrase: str) -> tuple[list[str], list[str]]:
-    """The key objects that a passphrase opens, and the others."""
-    opened, others = [], []
-    for found in list(store.list(names.KEYS)):
-        try:
-            body = parse_json(found.name, store.get(found.name, _KEY_LIMIT))
-            keys.unwrap(found.name, body, passphrase, settings.canonical())
-            opened.append(found.name)
-        except (WrongPassphrase, DamagedObject, ObjectTooLarge):
-            others.append(found.name)
-        except ObjectNotFound:
-            continue
-    return opened, others
+    return orphans
 
 
 # -- deleting
 
 
 def ensure_absent(
-    store: Store, *, passphrase: str | None, force: bool, now: datetime, write: Write
+    store: Store, *, passphrase: str | None, force: bool, clock: Clock, write: Write
 ) -> Change:
     """Delete a repository with all its backups; what is not part of it stays.
 
@@ -226,7 +194,7 @@ def ensure_absent(
     if settings is None:
         return Change(None, None)
     if any(_of_folders(store)):
-        _refuse_while_used(Repository.open(store, passphrase), now)
+        _refuse_while_used(Repository.open(store, passphrase), clock)
     backups = _count_backups(store)
     if not force:
         raise InputError(
@@ -235,8 +203,8 @@ def ensure_absent(
             hint="Set force to true to delete it with all of them.",
         )
     foreign = [one.name for one in store.list() if not _is_ours(one.name)]
-    foreign += store.strangers()
-    write(lambda: _delete(store, now))
+    foreign += store.foreign_objects()
+    write(lambda: _delete(store))
     return Change(facts(store, settings), None, _foreign(store, foreign))
 
 
@@ -253,29 +221,29 @@ def _count_backups(store: Store) -> int:
     return sum(1 for one in store.list(names.MANIFESTS) if names.manifest_parts(one.name))
 
 
-def _refuse_while_used(repository: Repository, now: datetime) -> None:
+def _refuse_while_used(repository: Repository, clock: Clock) -> None:
+    states = []
     for scope in scopes(repository):
-        try:
+        with contextlib.suppress(DamagedObject):
             state = read_state(repository, scope)
-        except DamagedObject:
-            continue
-        if state and state.live(now):
-            until = state.until.astimezone(timezone.utc).isoformat(timespec="seconds")
-            raise LeaseHeld(
-                f"The repository in {repository.store.description} is in use: {state.subject}, by run"
-                f" {state.holder.run} on {state.holder.host}, until {until} at least.",
-                hint="Wait until it is finished.",
-            )
+            states += [state] if state else []
+    for state in held(repository, states, clock):
+        until = state.until.isoformat(timespec="seconds")
+        raise LeaseHeld(
+            f"The repository in {repository.store.description} is in use: {state.subject}, by run"
+            f" {state.holder.run} on {state.holder.host} since {state.since}, until {until} at least.",
+            hint="Wait until it is finished.",
+        )
 
 
-def _delete(store: Store, now: datetime) -> None:
+def _delete(store: Store) -> None:
     with ThreadPoolExecutor(_DELETERS) as pool:
         for folder in names.FOLDERS:
             found = [one.name for one in store.list(folder)]
             for _done in pool.map(store.delete, found):
                 pass
     store.delete(names.CONFIG)
-    store.remove_leftovers(now)
+    store.remove_leftovers(everything=True)
 
 
 def _foreign(store: Store, found: list[str]) -> list[str]:

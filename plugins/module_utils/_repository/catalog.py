@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .._errors import InputError
-from . import manifest
+from . import manifest, names
 from .manifest import Manifest
 from .repository import Repository
 
@@ -22,7 +22,7 @@ def of_vm(repository: Repository, vm: str, group: str | None) -> list[str]:
     Raises:
         InputError: several machines have this name.
     """
-    newest = {name.split("/")[1]: name for name in manifest.listed(repository)}
+    newest = {name.split("/")[1]: name for name in _of_time(manifest.listed(repository))}
     matching: dict[str, str] = {}
     for name, outcome in manifest.read_all(repository, list(newest.values())):
         key = name.split("/")[1]
@@ -38,7 +38,12 @@ def of_vm(repository: Repository, vm: str, group: str | None) -> list[str]:
             f"The repository has backups of several machines {vm}, in {places}.",
             hint="Say with resource_group which one is meant, or name a backup by its id.",
         )
-    return [name for key in matching for name in manifest.listed(repository, key)]
+    return [name for key in matching for name in _of_time(manifest.listed(repository, key))]
+
+
+def _of_time(found: list[str]) -> list[str]:
+    """Without what no backup is called: garbage, which must not pass for the latest one."""
+    return [name for name in found if names.moment(name.rpartition("/")[2])]
 
 
 def _readable(repository: Repository, key: str) -> Manifest | None:

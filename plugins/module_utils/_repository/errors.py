@@ -28,6 +28,18 @@ class WrongPassphrase(RepositoryError):
     default_code = "WrongPassphrase"
 
 
+# What to do about a damaged object, by what its name begins with. Without the first two nothing
+# opens the repository, backup_verify as little as anything else.
+_REMEDIES = {
+    "vmguard.json": "Put back a copy of it, from an earlier version of the file or blob or from a copy"
+    " of the repository: it never changes after the creation.",
+    "keys/": "Put back a copy of what is in keys/, from an earlier version or from a copy of the"
+    " repository; without a key nothing can be decrypted.",
+    "leases/": "If nothing works on the repository, delete it.",
+    "": "backup_verify shows which backups are affected.",
+}
+
+
 class DamagedObject(RepositoryError):
     """A stored object is not what was stored.
 
@@ -42,7 +54,7 @@ class DamagedObject(RepositoryError):
         super().__init__(
             f"The object {name} of the repository is damaged: {what}.",
             resource=name,
-            hint="backup_verify shows which backups are affected.",
+            hint=next(hint for start, hint in _REMEDIES.items() if name.startswith(start)),
         )
         self.name = name
         self.what = what

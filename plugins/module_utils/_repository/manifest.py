@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .._errors import ObjectNotFound, VmguardError
+from .._errors import InputError, ObjectNotFound, StorageUnavailable, VmguardError
 from . import names
 from .codec import is_whole
 from .errors import BackupNotFound, DamagedObject, RepositoryError
@@ -107,11 +107,28 @@ def vm_key(repository: Repository, vm_id: str) -> str:
 def write(repository: Repository, manifest: Manifest) -> None:
     """Commit a backup.
 
+    Where the answer was lost, what is stored tells whether it is committed.
+
     Raises:
-        StorageError: it is not committed.
+        StorageError: it is not committed; or that cannot be told, and the hint says so.
     """
     name = names.manifest(vm_key(repository, manifest.vm["id"]), manifest.id)
-    repository.write(name, manifest.body(repository.chunk_size))
+    sealed = repository.seal(name, manifest.body(repository.chunk_size))
+    try:
+        repository.store.put(name, sealed)
+    except StorageUnavailable as error:
+        try:
+            committed = repository.store.get(name, len(sealed)) == sealed
+        except ObjectNotFound:
+            committed = False
+        except VmguardError:
+            committed = False
+            error.hint = (
+                f"Whether the backup {manifest.id} is committed cannot be told: backup_info shows it"
+                f" if it is. {error.hint or ''}".strip()
+            )
+        if not committed:
+            raise
 
 
 def parse(repository: Repository, name: str, body: Any) -> Manifest:
@@ -122,6 +139,8 @@ def parse(repository: Repository, name: str, body: Any) -> Manifest:
     """
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise DamagedObject(name, "it is no backup")
+    if names.moment(name.rpartition("/")[2]) is None:
+        raise DamagedObject(name, "its name is not the time of a backup")
     if is_whole(body.get("version")) and body["version"] > VERSION:
         raise RepositoryError(
             f"The backup {name} has format {body['version']}, and this release reads up to {VERSION}.",
@@ -154,6 +173,10 @@ _DISK_KEYS: dict[str, tuple[type, ...]] = {
     "source_id": _TEXT, "source": _TEXT, "level": _TEXT, "asked": _TEXT, "fallback": _OPTIONAL,
     "base": _OPTIONAL, "full": _TEXT, "facts": (dict,), "stats": (dict,),
 }  # fmt: skip
+_SOURCE_KEYS: dict[str, tuple[type, ...]] = {
+    "kind": _OPTIONAL, "restore_point": _OPTIONAL, "consistency": _OPTIONAL,
+    "requested_consistency": _OPTIONAL, "same_moment": (bool, type(None)),
+}  # fmt: skip
 _ROLE = re.compile(r"os|lun[0-9]{1,3}")
 
 
@@ -177,9 +200,19 @@ def _check_parts(where: str, body: dict[str, Any]) -> None:
         and all(isinstance(one, str) for one in body["warnings"])
         and all(isinstance(one, dict) for one in body["excluded_disks"])
         and len(body["disks"]) <= _MOST_DISKS
+        and _is_source(body["source"])
     )
     if not sound:
         raise DamagedObject(where, "parts of it are not what they should be")
+
+
+def _is_source(body: dict[str, Any]) -> bool:
+    indications = body.get("indications") or []
+    return (
+        all(type(body.get(key)) in kinds for key, kinds in _SOURCE_KEYS.items())
+        and isinstance(indications, list)
+        and all(isinstance(one, str) for one in indications)
+    )
 
 
 def _disk(where: str, body: Any, chunk_size: int) -> DiskImage:
@@ -204,7 +237,11 @@ def read(repository: Repository, name: str) -> Manifest:
 
 
 def listed(repository: Repository, key: str | None = None) -> list[str]:
-    """The names of the manifests, of one machine or of all, oldest first."""
+    """The names of the manifests, of one machine or of all, oldest first.
+
+    Whoever may write to the storage can put in names that are no times, or of the far future: only
+    reading a manifest tells that it is one.
+    """
     prefix = f"{names.MANIFESTS}{key}/" if key else names.MANIFESTS
     found = [one.name for one in repository.store.list(prefix) if names.manifest_parts(one.name)]
     return sorted(found, key=lambda name: name.rpartition("/")[2])
@@ -242,12 +279,44 @@ def locate(repository: Repository, backup_id: str) -> str:
 
     Raises:
         BackupNotFound: there is none.
+        InputError: several machines have a backup of this id.
+    """
+    found = located(repository, backup_id)
+    if len(found) == 1:
+        return found[0]
+    read = [one for _name, one in read_all(repository, found)]
+    if not any(isinstance(one, Manifest) for one in read):
+        return found[0]
+    vms = ", ".join(sorted(one.vm["id"] for one in read if isinstance(one, Manifest)))
+    raise InputError(
+        f"Backups of several machines have the id {backup_id}: {vms}.",
+        hint="Name the machine and the time of the backup instead of its id.",
+    )
+
+
+def located(repository: Repository, backup_id: str) -> list[str]:
+    """The names of the manifests of this id: those that are what their names say, if any is.
+
+    Whoever may write to the storage can put an object of a backup's id under another machine.
+
+    Raises:
+        BackupNotFound: there is none.
+        StorageError: the storage does not answer.
     """
     backup_id = names.check_backup_id(backup_id)
-    for name in listed(repository):
-        if name.endswith(f"/{backup_id}"):
-            return name
-    raise _no_backup(repository, backup_id)
+    found = [name for name in listed(repository) if name.endswith(f"/{backup_id}")]
+    if not found:
+        raise _no_backup(repository, backup_id)
+    if len(found) == 1:
+        return found
+    genuine = []
+    for name, one in read_all(repository, found):
+        if isinstance(one, (DamagedObject, ObjectNotFound)):
+            continue
+        if isinstance(one, VmguardError) and not isinstance(one, RepositoryError):
+            raise one
+        genuine.append(name)
+    return genuine or found
 
 
 def _no_backup(repository: Repository, backup_id: str) -> BackupNotFound:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import datetime, timedelta, timezone
 
@@ -22,6 +23,12 @@ LEDGERS = "ledgers/"
 FOLDERS = (MANIFESTS, LEDGERS, SEGMENTS, PACKS, LEASES, KEYS)
 
 _BACKUP_ID = re.compile(r"\d{8}t\d{6}z-[0-9a-f]{8}")
+_KEY = re.compile(rf"{KEYS}[0-9a-f]{{32}}\.json")
+
+
+def is_key(name: str) -> bool:
+    """Whether an object of this name is a wrapped key."""
+    return _KEY.fullmatch(name) is not None
 
 
 def pack(pack_id: bytes) -> str:
@@ -44,20 +51,28 @@ def new_backup_id(now: datetime, entropy: bytes, after: str = "") -> str:
     Behind the seconds are the microseconds, in five hex digits, and three random ones.
 
     Args:
-        after: the newest id of the machine; the new one sorts behind it, whatever the clock says.
+        entropy: two random bytes.
+        after: an id that the new one sorts behind, whatever the clock says: that of the machine's
+            newest backup which can be read. What is no id, or of the end of time, does not count.
     """
     now = now.astimezone(timezone.utc)
-    if after and (newest := _moment(after)) >= now:
-        now = newest + timedelta(microseconds=1)
+    with contextlib.suppress(OverflowError):
+        if (newest := moment(after)) and newest >= now:
+            now = newest + timedelta(microseconds=1)
     tail = now.microsecond << 12 | int.from_bytes(entropy[:2], "big") & 0xFFF
     return f"{now:%Y%m%dt%H%M%Sz}-{tail:08x}"
 
 
-def _moment(backup_id: str) -> datetime:
-    """When a backup began, as its id says."""
+def moment(backup_id: str) -> datetime | None:
+    """When a backup was begun, as its id says, in UTC; None for an id that no backup has."""
+    if not _BACKUP_ID.fullmatch(backup_id):
+        return None
     seconds, _dash, tail = backup_id.partition("-")
-    moment = datetime.strptime(seconds, "%Y%m%dt%H%M%Sz").replace(tzinfo=timezone.utc)
-    return moment + timedelta(microseconds=int(tail, 16) >> 12)
+    try:
+        begun = datetime.strptime(seconds, "%Y%m%dt%H%M%Sz").replace(tzinfo=timezone.utc)
+        return begun.replace(microsecond=int(tail, 16) >> 12)
+    except ValueError:
+        return None
 
 
 def check_backup_id(text: str) -> str:

@@ -5,24 +5,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from .._errors import (
     InputError,
+    ObjectExists,
     ObjectNotFound,
     ObjectTooLarge,
     StorageDenied,
     StorageError,
     StorageUnavailable,
+    VmguardError,
 )
 from .._storage.interface import Store
-from . import keys, names
+from . import keyring, keys, names
 from .codec import Codec, is_whole, parse_json
 from .errors import DamagedObject, NotARepository, RepositoryError
 
@@ -32,7 +36,6 @@ CHUNK_SIZES = {"64KiB": 1 << 16, "128KiB": 1 << 17, "256KiB": 1 << 18, "512KiB":
                "1MiB": 1 << 20}  # fmt: skip
 DEFAULT_CHUNK_SIZE = "64KiB"
 _CONFIG_LIMIT = 64 << 10
-_MOST_KEYS = 64
 
 
 @dataclass(frozen=True)
@@ -130,10 +133,14 @@ class Repository:
         codec: how its bytes are stored.
     """
 
-    def __init__(self, store: Store, settings: Settings, codec: Codec) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, codec: Codec, warnings: Iterable[str] = ()
+    ) -> None:
         self.store = store
         self.settings = settings
         self.codec = codec
+        # What was passed over when it was opened, as sentences.
+        self.warnings = list(warnings)
 
     @property
     def id(self) -> str:
@@ -165,7 +172,8 @@ class Repository:
             raise InputError(
                 f"The repository in {store.description} is encrypted: give its passphrase."
             )
-        return cls(store, settings, _codec(_unlock(store, settings, passphrase)))
+        unlocked = keyring.unlock(store, settings, passphrase)
+        return cls(store, settings, codec_of(unlocked.master), unlocked.warnings)
 
     @classmethod
     def create(
@@ -173,11 +181,15 @@ class Repository:
     ) -> Repository:
         """Make a repository in an empty place.
 
+        Of several who do so at once one succeeds: the settings are one object, written once.
+
         Raises:
             NotARepository: the place holds other things.
+            ObjectExists: somebody else made a repository there at the same moment.
+            DamagedObject, StorageError: what was written cannot be read.
         """
         store.prepare()
-        if first := held(store):
+        if first := occupied(store):
             raise NotARepository(
                 f"{store.description} is not empty (it holds {first}) and is not a repository.",
                 hint="Name an empty folder, or another prefix.",
@@ -189,41 +201,29 @@ class Repository:
             encrypted=passphrase is not None,
             chunk_key=None if passphrase is not None else os.urandom(32).hex(),
         )
-        master = b""
-        if passphrase is not None:
-            master = os.urandom(32)
-            _write_key(store, settings, master, passphrase)
-        # The settings come last: without them nothing here is a repository.
-        body = {**settings.body(), "check": _check(settings)}
-        store.put(names.CONFIG, json.dumps(body, indent=1).encode())
-        codec = _codec(master) if master else Codec(_chunk_key(settings), None)
-        return cls(store, settings, codec)
+        text = json.dumps({**settings.body(), "check": _check(settings)}, indent=1).encode()
+        if passphrase is None:
+            store.put(names.CONFIG, text)
+            return cls(store, settings, Codec(_chunk_key(settings), None))
+        master = os.urandom(32)
+        key = keyring.write_key(store, settings, master, passphrase)
+        try:
+            # The settings come last: without them nothing here is a repository.
+            store.put(names.CONFIG, text)
+        except ObjectExists:
+            with contextlib.suppress(VmguardError):
+                store.delete(key)
+            raise
+        store.get(key, keyring.KEY_LIMIT)  # nobody deleted it together with what was there before
+        return cls(store, settings, codec_of(master))
 
-    def change_passphrase(self, old: str, new: str) -> list[str]:
-        """Wrap the key by a new passphrase and delete the other wrappings.
-
-        Returns:
-            The key objects that could not be deleted: their passphrases still open it.
-        """
-        if not self.settings.encrypted:
-            raise InputError(
-                "The repository is not encrypted, so it has no passphrase to change.",
-                hint="Create an encrypted repository and back up into it.",
-            )
-        master = _unlock(self.store, self.settings, old)
-        written = _write_key(self.store, self.settings, master, new)
-        left = []
-        for found in list(self.store.list(names.KEYS)):
-            if found.name != written:
-                try:
-                    self.store.delete(found.name)
-                except StorageDenied:
-                    left.append(found.name)
-        return left
+    def seal(self, name: str, content: Any) -> bytes:
+        """A JSON object as it is stored under a name; not twice the same where it is encrypted."""
+        return self.codec.seal(name, json.dumps(content, separators=(",", ":")).encode())
 
     def write(self, name: str, content: Any) -> bytes:
         """Store a JSON object; what was stored."""
-        sealed = self.codec.seal(name, json.dumps(content, separators=(",", ":")).encode())
+        sealed = self.seal(name, content)
         self.store.put(name, sealed)
         return sealed
 
@@ -246,31 +246,49 @@ def read_settings(store: Store) -> Settings:
     Raises:
         NotARepository: there is none.
     """
+    there = "it does not exist"
     try:
-        return Settings.parse(store.get(names.CONFIG, _CONFIG_LIMIT))
+        text = _stored_settings(store)
     except ObjectTooLarge as error:
         raise DamagedObject(names.CONFIG, f"it has more than {_CONFIG_LIMIT} bytes") from error
-    except StorageError as error:
-        missing = isinstance(error, ObjectNotFound)
-        # A place that is not there is a plain StorageError; what refuses or is silent is not.
-        if not missing and (
-            isinstance(error, (StorageDenied, StorageUnavailable)) or store.exists()
-        ):
-            raise
-        first = held(store) if missing else None
-        holds = f"it holds other things ({first})" if first else "it is empty"
-        raise NotARepository(
-            f"There is no repository in {store.description}: "
-            f"{holds if missing else 'it does not exist'}.",
-            hint="Create one with backup_repository, or correct the path, container or prefix;"
-            " check that a folder's file system is mounted.",
-        ) from error
+    except ObjectNotFound:
+        text, first = None, held(store)
+        there = f"it holds other things ({first})" if first else "it is empty"
+    if text is not None:
+        return Settings.parse(text)
+    raise NotARepository(
+        f"There is no repository in {store.description}: {there}.",
+        hint="Create one with backup_repository, or correct the path, container or prefix;"
+        " check that a folder's file system is mounted.",
+    )
+
+
+def _stored_settings(store: Store) -> bytes | None:
+    """What is stored as settings; None where the place is not there."""
+    try:
+        return store.get(names.CONFIG, _CONFIG_LIMIT)
+    except (ObjectNotFound, ObjectTooLarge, StorageDenied, StorageUnavailable):
+        raise
+    except StorageError:
+        # A place that is not there is a plain StorageError.
+        if not store.exists():
+            return None
+        return store.get(names.CONFIG, _CONFIG_LIMIT)  # somebody may just have made the place
 
 
 def held(store: Store) -> str | None:
     """The name of something in a place, whatever it is; None where nothing is."""
     names_there = (one.name for one in store.list())
-    return next(names_there, None) or next(store.strangers(), None)
+    return next(names_there, None) or next(store.foreign_objects(), None)
+
+
+def occupied(store: Store) -> str | None:
+    """The name of something that keeps a repository from being made in a place.
+
+    Keys alone do not: a creation that was killed leaves one, which nothing needs.
+    """
+    others = (one.name for one in store.list() if not names.is_key(one.name))
+    return next(others, None) or next(store.foreign_objects(), None)
 
 
 def _chunk_key(settings: Settings) -> bytes:
@@ -283,28 +301,6 @@ def _chunk_key(settings: Settings) -> bytes:
     return key
 
 
-def _codec(master: bytes) -> Codec:
+def codec_of(master: bytes) -> Codec:
+    """What stores and opens the bytes of an encrypted repository with this master key."""
     return Codec(keys.derive(master, "chunk names"), keys.derive(master, "data"))
-
-
-def _write_key(store: Store, settings: Settings, master: bytes, passphrase: str) -> str:
-    name = f"{names.KEYS}{os.urandom(16).hex()}.json"
-    body = keys.wrap(master, passphrase, settings.canonical())
-    store.put(name, json.dumps(body, indent=1).encode())
-    return name
-
-
-def _unlock(store: Store, settings: Settings, passphrase: str) -> bytes:
-    """The master key; keys that are damaged are passed over while another one opens."""
-    failed: Exception | None = None
-    for number, found in enumerate(store.list(names.KEYS)):
-        if number >= _MOST_KEYS:
-            break
-        try:
-            body = parse_json(found.name, store.get(found.name, _CONFIG_LIMIT))
-            return keys.unwrap(found.name, body, passphrase, settings.canonical())
-        except ObjectTooLarge:
-            failed = DamagedObject(found.name, f"it has more than {_CONFIG_LIMIT} bytes")
-        except RepositoryError as error:
-            failed = error
-    raise failed or DamagedObject(names.KEYS, "there is no key in it")

@@ -5,28 +5,43 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import secrets
 
 from .._arm.client import ArmClient
+from .._clock import SystemClock
 from .._errors import InputError
-from .backup_source import BackupWanted, find_backup
-from .in_place import restore_in_place
-from .new_vm import Write, restore_disks, restore_new_vm
-from .request import Outcome, Request
-from .source import Wanted, find_point
+from .lock import PlanOutdated
+from .request import Outcome, Request, Write
+from .source.backup import BackupWanted, find_backup
+from .source.restore_point import PointWanted, find_point
+from .targets.disks import restore_disks
+from .targets.in_place import restore_in_place
+from .targets.new_vm import restore_new_vm
+
+# Somebody else may finish between planning and beginning.
+_ATTEMPTS = 3
+_TARGETS = {
+    "in_place": restore_in_place,
+    "new_vm": restore_new_vm,
+    "disks": restore_disks,
+}
 
 
 def restore(
-    arm: ArmClient, wanted: Wanted | BackupWanted, request: Request, write: Write, now: datetime
+    arm: ArmClient,
+    wanted: PointWanted | BackupWanted,
+    request: Request,
+    write: Write,
+    clock: SystemClock,
 ) -> Outcome:
     """Restore what is wanted as requested.
 
     Args:
         write: runs what changes something, or, in check mode, does not.
-        now: the time, for the name of a safety restore point.
 
     Raises:
         InputError, NotFound: it cannot be done as asked; nothing was changed.
+        RestoreHeld: another restore works on the same machine or disks.
         RestoreFailed: it failed; the message says what was undone.
     """
     point = find_backup(wanted) if isinstance(wanted, BackupWanted) else find_point(arm, wanted)
@@ -34,8 +49,11 @@ def restore(
         raise InputError(
             f"The {point.noun} {point.name} holds no disks.", code="NoDisks", resource=point.id
         )
-    if request.target == "in_place":
-        return restore_in_place(arm, point, request, write, now)
-    if request.target == "disks":
-        return restore_disks(arm, point, request, write)
-    return restore_new_vm(arm, point, request, write)
+    for attempt in range(1, _ATTEMPTS + 1):
+        run = f"{clock.now():%Y%m%dt%H%M%Sz}-{secrets.token_hex(4)}"
+        try:
+            return _TARGETS[request.target](arm, point, request, write, clock, run)
+        except PlanOutdated:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError

@@ -1,19 +1,19 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bodies of virtual machines: a new one from a restore point, an existing one with other disks."""
+"""Requests for virtual machines: a new one of a restore point, other disks for an existing one."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from .._compute.ids import ResourceId, same_id
-from .._compute.storage_profile import attached_disks, disk_id
-from .plan import Point, SourceDisk, TargetDisk
+from .._compute.ids import same_id
+from .._compute.storage_profile import Lun, attached_disks, disk_id, role
+from .._errors import VmguardError
+from .journal import Place
+from .plan import DiskPlan, Point, Raw
 
 NETWORK_API_VERSION = "2022-11-01"
-_READ_ONLY = ("provisioningState", "vmId", "timeCreated", "instanceView")
 # Kept from the source while it exists: a restore point does not hold them.
 _FROM_SOURCE = (
     "licenseType",
@@ -26,17 +26,17 @@ _FROM_SOURCE = (
 
 def new_body(
     point: Point,
-    disks: list[TargetDisk],
+    disks: list[DiskPlan],
     *,
-    source_vm: dict[str, Any] | None,
+    source_vm: Raw | None,
     size: str | None,
-    network: dict[str, Any],
+    network: Raw,
     tags: dict[str, str],
     zones: list[str] | None,
-) -> dict[str, Any]:
+) -> Raw:
     """The request for a virtual machine that is what the restore point holds."""
     metadata = point.metadata
-    properties: dict[str, Any] = {
+    properties: Raw = {
         "hardwareProfile": {"vmSize": size or metadata["hardwareProfile"]["vmSize"]},
         "storageProfile": storage_profile(disks),
         "networkProfile": network,
@@ -45,7 +45,7 @@ def new_body(
         kept = metadata.get(name) or (source_vm or {}).get("properties", {}).get(name)
         if kept:
             properties[name] = kept
-    body: dict[str, Any] = {"location": point.location, "tags": tags, "properties": properties}
+    body: Raw = {"location": point.location, "tags": tags, "properties": properties}
     if zones:
         body["zones"] = zones
     if (source_vm or {}).get("plan"):
@@ -53,9 +53,9 @@ def new_body(
     return body
 
 
-def storage_profile(disks: list[TargetDisk]) -> dict[str, Any]:
+def storage_profile(disks: list[DiskPlan]) -> Raw:
     """All disks attached as the restore point had them: LUN, caching, write accelerator."""
-    profile: dict[str, Any] = {"dataDisks": []}
+    profile: Raw = {"dataDisks": []}
     for disk in disks:
         entry = attachment(disk)
         if disk.source.lun is None:
@@ -65,8 +65,8 @@ def storage_profile(disks: list[TargetDisk]) -> dict[str, Any]:
     return profile
 
 
-def attachment(disk: TargetDisk) -> dict[str, Any]:
-    entry: dict[str, Any] = {
+def attachment(disk: DiskPlan) -> Raw:
+    entry: Raw = {
         "name": disk.name,
         "createOption": "Attach",
         "caching": disk.source.caching,
@@ -78,7 +78,7 @@ def attachment(disk: TargetDisk) -> dict[str, Any]:
     return entry
 
 
-def interfaces(ids: list[str]) -> dict[str, Any]:
+def interfaces(ids: list[str]) -> Raw:
     """A network profile of existing interfaces; the first is the primary one."""
     return {
         "networkInterfaces": [
@@ -87,7 +87,7 @@ def interfaces(ids: list[str]) -> dict[str, Any]:
     }
 
 
-def interface_in(subnet_id: str, vm: str) -> dict[str, Any]:
+def interface_in(subnet_id: str, vm: str) -> Raw:
     """A network profile that lets Azure make one interface in a subnet, with the machine's life."""
     address = {"name": "ipconfig1", "properties": {"primary": True, "subnet": {"id": subnet_id}}}
     interface = {
@@ -97,86 +97,129 @@ def interface_in(subnet_id: str, vm: str) -> dict[str, Any]:
     return {"networkApiVersion": NETWORK_API_VERSION, "networkInterfaceConfigurations": [interface]}
 
 
-def writable(vm: dict[str, Any]) -> dict[str, Any]:
-    """A machine as it was read, without what cannot be sent back."""
-    body = copy.deepcopy(
-        {key: value for key, value in vm.items() if key not in ("resources", "etag")}
-    )
-    for name in _READ_ONLY:
-        body["properties"].pop(name, None)
-    return body
+class MachineChanged(VmguardError):
+    """Somebody else changed the disks that a restore swaps."""
+
+    default_code = "MachineChanged"
 
 
-def restored_disk(
-    source: SourceDisk, entry: dict[str, Any], disk_sku: str | None = None
-) -> TargetDisk:
-    """A disk that an earlier run restored, as it is attached now.
+def restored_entry(disk: DiskPlan, old: Raw) -> Raw:
+    """How a restored disk is attached in place: as the point had it; with the machine it goes as the
+    disk before it did.
 
     Args:
-        disk_sku: what was asked for: a deallocated machine does not show its disks' SKU and size.
+        old: the entry of the disk that it replaces, empty for none.
     """
-    sku = (entry.get("managedDisk") or {}).get("storageAccountType") or disk_sku or source.sku
-    body = {
-        "sku": {"name": sku},
-        "properties": {"diskSizeGB": entry.get("diskSizeGB") or source.size_gb},
+    entry = attachment(disk)
+    if disk.source.lun is not None:
+        entry["lun"] = disk.source.lun
+    if old.get("deleteOption"):
+        entry["deleteOption"] = old["deleteOption"]
+    return entry
+
+
+def original_entry(place: Place) -> Raw:
+    """How the disk that was replaced was attached."""
+    entry = {
+        "name": place.old.rsplit("/", 1)[1],
+        "createOption": "Attach",
+        "managedDisk": {"id": place.old},
+        **place.entry,
     }
-    found = disk_id(entry)
-    group = ResourceId.parse(found).group
-    return TargetDisk(source, group, entry["name"], body, found, exists=True)
+    return entry if place.lun is None else {"lun": place.lun, **entry}
 
 
-def with_disks(
-    vm: dict[str, Any], wanted: dict[int | None, dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The updates, in order, that bring a machine to the wanted attachments.
+def remembered(entry: Raw) -> Raw:
+    """What is kept of how a disk is attached, to attach it in the same way again."""
+    names = ("caching", "writeAcceleratorEnabled", "deleteOption")
+    return {name: entry[name] for name in names if entry.get(name)}
 
-    Azure lets an update change the disk behind the OS disk of a deallocated machine, but not the
-    one behind a LUN; so where a LUN changes hands it is emptied first and filled second.
+
+def swap_update(
+    vm: Raw, places: Iterable[Place], entries: Mapping[Lun, Raw], *, back: bool = False
+) -> Raw | None:
+    """The next update that brings the places to their new disks, or back to their old ones.
+
+    Azure lets an update change the disk behind the OS disk of a deallocated machine, but not the one
+    behind a LUN; so a LUN is emptied by one update and filled by the next. All other disks are sent as
+    the machine has them.
+
+    Args:
+        vm: as it was just read.
+        entries: by LUN, the entries of the disks that are to be there.
+
+    Returns:
+        The body of a PATCH; None where nothing is left to do.
+
+    Raises:
+        MachineChanged: a place holds a disk that is none of the two, or the disk is somewhere else.
     """
     have = attached_disks(vm)
-    changing = {
-        lun
-        for lun in have.keys() | wanted.keys()
-        if not same_id(disk_id(have.get(lun, {})), disk_id(wanted.get(lun, {})))
-    }
-    if not changing:
-        return []
-    steps = []
-    kept = [_sendable(have[lun]) for lun in _luns(have) if lun not in changing]
-    if None in changing or any(lun in changing for lun in _luns(have)):
-        steps.append(_update(vm, wanted[None], kept))
-    arriving = [
-        {**_sendable(wanted[lun]), "createOption": "Attach"}
-        for lun in _luns(wanted)
-        if lun in changing
+    leaving, arriving = [], {}
+    for place in places:
+        goal, other = (place.old, place.new) if back else (place.new, place.old)
+        there = disk_id(have.get(place.lun))
+        if same_id(there, goal):
+            continue
+        _check_place(vm, place, there, goal, other, have)
+        if there:
+            leaving.append(place.lun)
+        if goal:
+            arriving[place.lun] = entries[place.lun]
+    if not leaving and not arriving:
+        return None
+    return _storage_update(have, leaving, arriving)
+
+
+def _check_place(
+    vm: Raw, place: Place, there: str, goal: str, other: str, have: dict[Lun, Raw]
+) -> None:
+    where = f"{role(place.lun)} of {vm['name']}"
+    if there and not same_id(there, other):
+        raise MachineChanged(
+            f"{where} now holds {there.rsplit('/', 1)[1]}, which somebody attached since the restore"
+            " began.",
+            resource=vm["id"],
+            hint="Detach it, or attach it elsewhere, then run the task again.",
+        )
+    for lun, entry in have.items():
+        if goal and same_id(disk_id(entry), goal):
+            raise MachineChanged(
+                f"The disk {goal.rsplit('/', 1)[1]}, which belongs at {where}, is attached at"
+                f" {role(lun)} now.",
+                resource=vm["id"],
+                hint="Detach it there, then run the task again.",
+            )
+        if entry.get("toBeDetached"):
+            raise MachineChanged(
+                f"The disk {entry['name']} of {vm['name']} is being detached by somebody.",
+                resource=vm["id"],
+                hint="Run the task again when it is detached.",
+            )
+
+
+def _storage_update(have: dict[Lun, Raw], leaving: list[Lun], arriving: dict[Lun, Raw]) -> Raw:
+    data_leaving = [lun for lun in leaving if lun is not None]
+    data = [
+        _sendable(entry) for lun, entry in have.items() if lun not in leaving and lun is not None
     ]
-    if arriving:
-        data = sorted(kept + arriving, key=lambda disk: disk["lun"])
-        steps.append(_update(vm, wanted[None], data))
-    return steps
+    profile: Raw = {}
+    if None in arriving:
+        profile["osDisk"] = _os_entry(have[None], arriving[None])
+    if not data_leaving:
+        data += [entry for lun, entry in arriving.items() if lun is not None]
+    if data_leaving or any(lun is not None for lun in arriving):
+        profile["dataDisks"] = sorted(data, key=lambda entry: entry["lun"])
+    return {"properties": {"storageProfile": profile}}
 
 
-def _luns(disks: dict[int | None, dict[str, Any]]) -> list[int]:
-    return sorted(lun for lun in disks if lun is not None)
-
-
-def _update(
-    vm: dict[str, Any], os_disk: dict[str, Any], data: list[dict[str, Any]]
-) -> dict[str, Any]:
-    body = writable(vm)
-    storage = body["properties"]["storageProfile"]
+def _os_entry(held: Raw, arriving: Raw) -> Raw:
     # How the machine got its first OS disk (createOption) cannot be changed; which disk it is, can.
-    fixed = {
-        key: storage["osDisk"][key]
-        for key in ("createOption", "osType")
-        if key in storage["osDisk"]
-    }
-    storage["osDisk"] = {**_sendable(os_disk), **fixed}
-    storage["dataDisks"] = data
-    return body
+    fixed = {key: held[key] for key in ("createOption", "osType") if key in held}
+    return {**arriving, **fixed}
 
 
-def _sendable(entry: dict[str, Any]) -> dict[str, Any]:
+def _sendable(entry: Raw) -> Raw:
     """An attachment that Azure takes back: size and SKU belong to the disk, not to the request."""
     kept = {key: value for key, value in entry.items() if key not in ("diskSizeGB", "toBeDetached")}
     kept["managedDisk"] = {"id": disk_id(entry)}

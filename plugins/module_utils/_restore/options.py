@@ -9,8 +9,8 @@ from typing import Any
 
 from .._errors import InputError
 from .._spec import OPTIONAL_REPOSITORY_SPEC
-from .files import FORMATS
 from .request import Request
+from .targets.files import FORMATS
 
 Params = dict[str, Any]
 

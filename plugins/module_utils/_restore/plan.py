@@ -1,29 +1,36 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore will do, worked out before anything is written. Pure functions."""
+"""What a restore will do, worked out before anything is written. Pure functions, frozen results."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._compute.ids import ResourceId, check_name, resource_id, same_id
-from .._compute.storage_profile import access_properties, disk_entries, disk_restore_point_id, role
+from .._compute.ids import ResourceId, check_name, same_id
+from .._compute.storage_profile import access_properties, role
 from .._errors import InputError
 from .._repository.manifest import DiskImage, Manifest
 
+Raw = dict[str, Any]
+
+# The tags of what a restore makes.
 IDENTITY_TAG = "vmguard-restore"
 SOURCE_TAG = "vmguard-restore-point"
-REPLACES_TAG = "vmguard-replaces"
+RUN_TAG = "vmguard-restore-run"
+# On a disk while its content is not whole.
+CONTENT_TAG = "vmguard-restore-content"
+FILLING = "filling"
 TAG_VALUE_LIMIT = 256
+TAG_LIMIT = 50
 VHD_FOOTER = 512
 DISK_NAME_LIMIT = 80
 
-# Makes a disk in Azure, with its content.
-Fill = Callable[[Any, "TargetDisk"], None]
+# Writes an image into the disk of this id; the last argument raises when it is to stop.
+Fill = Callable[[Any, str, DiskImage, Callable[[], None]], None]
 
 DEFAULT_PATTERNS = {
     "new_vm": "{vm}_{role}",
@@ -57,28 +64,75 @@ class SourceDisk:
         return role(self.lun)
 
 
-@dataclass
-class TargetDisk:
-    """A disk to be made, and afterwards the one that was.
+@dataclass(frozen=True)
+class DiskPlan:
+    """A disk to be made.
 
     Args:
-        finish: properties that it gets after its content.
-        stale: there is what a run that was killed has left of it, which has to go first.
-        fill: makes it of an image; None where Azure makes it of a restore point.
+        body: the request that makes it, without the tags of the run.
+        properties: what it has to have in the end: ``diskSizeGB`` (GiB), and who may read it.
     """
 
     source: SourceDisk
-    group: str
-    name: str
-    body: dict[str, Any]
     id: str
-    exists: bool = False
-    finish: dict[str, Any] = field(default_factory=dict)
-    stale: bool = False
-    fill: Fill | None = field(default=None, repr=False)
+    body: Raw = field(repr=False)
+    properties: Raw = field(default_factory=dict, repr=False)
 
-    def result(self) -> dict[str, Any]:
-        source = self.source
+    @property
+    def name(self) -> str:
+        return self.id.rsplit("/", 1)[1]
+
+    @property
+    def group(self) -> str:
+        return ResourceId.parse(self.id).group
+
+    @property
+    def sku(self) -> str:
+        return self.body["sku"]["name"]
+
+    @property
+    def encryption_set_id(self) -> str | None:
+        return (self.body["properties"].get("encryption") or {}).get("diskEncryptionSetId")
+
+    def numbered(self, number: int) -> DiskPlan:
+        """The same disk under its name with a number: ``web_os-2``."""
+        suffix = f"-{number}"
+        name = f"{self.name[: DISK_NAME_LIMIT - len(suffix)]}{suffix}"
+        return replace(self, id=f"{self.id.rsplit('/', 1)[0]}/{name}")
+
+    def predicted(self) -> Raw:
+        """What Azure will tell of it, as far as results show it."""
+        properties = {
+            "diskSizeGB": self.source.size_gb,
+            "networkAccessPolicy": "AllowAll",
+            "publicNetworkAccess": "Enabled",
+            **self.properties,
+        }
+        return {"id": self.id, "sku": dict(self.body["sku"]), "properties": properties}
+
+
+@dataclass(frozen=True)
+class RestoredDisk:
+    """A disk that was restored, as Azure has it; in check mode as it would be.
+
+    Args:
+        entry: how it is attached; empty where it is attached to nothing.
+    """
+
+    source: SourceDisk
+    id: str
+    seen: Raw = field(repr=False)
+    entry: Raw = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.id.rsplit("/", 1)[1]
+
+    def result(self) -> Raw:
+        """The disk in a module's result."""
+        source, properties = self.source, self.seen.get("properties") or {}
+        caching = self.entry.get("caching") or source.caching
+        accelerated = self.entry.get("writeAcceleratorEnabled", source.write_accelerator)
         return {
             "lun": source.lun,
             "role": source.role,
@@ -87,10 +141,12 @@ class TargetDisk:
             "source_disk_restore_point": source.disk_restore_point_id or None,
             "target_disk": self.name,
             "target_disk_id": self.id,
-            "caching": source.caching,
-            "write_accelerator": source.write_accelerator,
-            "size_gb": {**self.body["properties"], **self.finish}.get("diskSizeGB", source.size_gb),
-            "sku": self.body["sku"]["name"],
+            "caching": caching,
+            "write_accelerator": bool(accelerated) if self.entry else source.write_accelerator,
+            "size_gb": properties.get("diskSizeGB"),
+            "sku": (self.seen.get("sku") or {}).get("name"),
+            "network_access_policy": properties.get("networkAccessPolicy"),
+            "public_network_access": properties.get("publicNetworkAccess"),
         }
 
 
@@ -106,14 +162,14 @@ class Point:
 
     id: str
     location: str
-    metadata: dict[str, Any]
+    metadata: Raw
     time: str
     consistency: str | None
     disks: list[SourceDisk] = field(default_factory=list)
-    excluded: list[dict[str, Any]] = field(default_factory=list)
+    excluded: list[Raw] = field(default_factory=list)
     backup: Manifest | None = field(default=None, repr=False)
-    vm: dict[str, Any] | None = field(default=None, repr=False)
-    interfaces: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    vm: Raw | None = field(default=None, repr=False)
+    interfaces: list[Raw] = field(default_factory=list, repr=False)
     fill: Fill | None = field(default=None, repr=False)
 
     @property
@@ -135,50 +191,32 @@ class Point:
         return self.time[:19].replace("-", "").replace(":", "")
 
 
-def source_disks(metadata: dict[str, Any]) -> list[SourceDisk]:
-    """The disks of a restore point: the OS disk first, then by LUN."""
-    return [
-        _source_disk(entry, entry.get("lun"))
-        for entry in disk_entries(metadata)
-        if disk_restore_point_id(entry)
-    ]
-
-
-def _source_disk(disk: dict[str, Any], lun: int | None) -> SourceDisk:
-    kept = disk["diskRestorePoint"]
-    encryption = kept.get("encryption") or {}
-    managed = disk.get("managedDisk") or {}
-    return SourceDisk(
-        name=disk["name"],
-        lun=lun,
-        disk_restore_point_id=kept["id"],
-        source_id=managed.get("id", ""),
-        size_gb=disk.get("diskSizeGB") or 0,
-        sku=managed.get("storageAccountType") or "Standard_LRS",
-        caching=disk.get("caching") or "None",
-        write_accelerator=bool(disk.get("writeAcceleratorEnabled")),
-        encryption_set_id=(encryption.get("diskEncryptionSet") or {}).get("id"),
-        os_type=disk.get("osType"),
-    )
-
-
 def identity(point_id: str, target: str, target_id: str) -> str:
     """What makes two restores the same: the point, the kind of target, the target. 32 hex digits."""
     text = "\n".join((point_id.lower(), target, target_id.lower()))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def identity_tags(point: Point, mark: str) -> dict[str, str]:
+def identity_tags(point: Point, restore_id: str) -> dict[str, str]:
     """The tags by which a restore is found again. Tag values end at 256 characters."""
     named = point.id
     if len(named) > TAG_VALUE_LIMIT:
         named = f"{ResourceId.parse(point.id).name}/{point.name}"
-    return {IDENTITY_TAG: mark, SOURCE_TAG: named}
+    return {IDENTITY_TAG: restore_id, SOURCE_TAG: named}
 
 
-def tagged(resource: dict[str, Any] | None, mark: str) -> bool:
-    """Whether a resource was made by the restore with this identity."""
-    return ((resource or {}).get("tags") or {}).get(IDENTITY_TAG) == mark
+def tags_of(resource: Raw | None) -> dict[str, str]:
+    return (resource or {}).get("tags") or {}
+
+
+def made_by_restore(resource: Raw | None, restore_id: str) -> bool:
+    """Whether a resource was made by the restore with this id, in whichever run."""
+    return tags_of(resource).get(IDENTITY_TAG) == restore_id
+
+
+def made_by_run(resource: Raw | None, run: str) -> bool:
+    """Whether a resource was made by this run."""
+    return tags_of(resource).get(RUN_TAG, "").split("@")[0] == run
 
 
 def disk_name(pattern: str, source: SourceDisk, *, vm: str, source_vm: str, point: Point) -> str:
@@ -208,13 +246,13 @@ def disk_name(pattern: str, source: SourceDisk, *, vm: str, source_vm: str, poin
     return check_name(name, "disk")
 
 
-def check_distinct(disks: list[TargetDisk]) -> None:
+def check_distinct(disks: list[DiskPlan]) -> None:
     """Refuse two target disks of one name.
 
     Raises:
         InputError: naming both source disks.
     """
-    seen: dict[str, TargetDisk] = {}
+    seen: dict[str, DiskPlan] = {}
     for disk in disks:
         other = seen.setdefault(disk.name.lower(), disk)
         if other is not disk:
@@ -224,26 +262,31 @@ def check_distinct(disks: list[TargetDisk]) -> None:
             )
 
 
-def disk_body(
+def plan_disk(
     source: SourceDisk,
     point: Point,
+    disk_id: str,
     *,
     tags: dict[str, str],
-    original: dict[str, Any] | None,
+    original: Raw | None,
     zones: list[str] | None,
     sku: str | None,
     encryption_set_id: str | None,
     size_gb: int | None = None,
-) -> dict[str, Any]:
-    """The request that makes a disk of a disk restore point, or one to upload an image into.
+) -> DiskPlan:
+    """A disk of a disk restore point, or one to write an image into.
 
-    What the disk it replaces was set to (network access, encryption at rest) is kept where that
-    disk still exists and nothing else was asked for.
+    What the disk it replaces was set to (network access, encryption at rest, tags) is kept where
+    that disk still exists and nothing else was asked for.
     """
     kept = (original or {}).get("properties") or {}
-    properties: dict[str, Any] = {"creationData": _creation(source)}
-    if source.size_gb and not source.image:
-        properties["diskSizeGB"] = size_gb or source.size_gb
+    wanted = access_properties(kept)
+    size = size_gb or source.size_gb
+    if size and (not source.image or size > source.size_gb):
+        wanted["diskSizeGB"] = size
+    properties: Raw = {"creationData": _creation(source)}
+    if not source.image:
+        properties.update(wanted)
     if source.lun is None:
         properties["osType"] = source.os_type
         properties.update(_os_disk_facts(point.metadata))
@@ -253,26 +296,33 @@ def disk_body(
         if not kind or kind == "EncryptionAtRestWithPlatformKey":
             kind = "EncryptionAtRestWithCustomerKey"
         properties["encryption"] = {"type": kind, "diskEncryptionSetId": set_id}
-    if not source.image:
-        properties.update(access_properties(kept))
-    body: dict[str, Any] = {
+    body: Raw = {
         "location": point.location,
         "sku": {"name": sku or source.sku},
-        "tags": {**((original or {}).get("tags") or {}), **tags},
+        "tags": {**foreign_tags(original), **tags},
         "properties": properties,
     }
     if zones:
         body["zones"] = zones
-    return body
+    return DiskPlan(source, disk_id, body, wanted)
 
 
-def _creation(source: SourceDisk) -> dict[str, Any]:
+def foreign_tags(original: Raw | None) -> dict[str, str]:
+    """The tags of a disk or machine without those of restores."""
+    return {
+        name: value
+        for name, value in tags_of(original).items()
+        if not name.startswith(IDENTITY_TAG)
+    }
+
+
+def _creation(source: SourceDisk) -> Raw:
     if source.image:
         return {"createOption": "Upload", "uploadSizeBytes": source.image.size + VHD_FOOTER}
     return {"createOption": "Restore", "sourceResourceId": source.disk_restore_point_id}
 
 
-def wanted_sizes(disks: list[SourceDisk], sizes: dict[str, Any]) -> dict[int | None, int]:
+def wanted_sizes(disks: list[SourceDisk], sizes: Raw) -> dict[int | None, int]:
     """The sizes that were asked for, in GiB by LUN.
 
     Args:
@@ -298,8 +348,8 @@ def wanted_sizes(disks: list[SourceDisk], sizes: dict[str, Any]) -> dict[int | N
     return found
 
 
-def _os_disk_facts(metadata: dict[str, Any]) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
+def _os_disk_facts(metadata: Raw) -> Raw:
+    facts: Raw = {}
     if metadata.get("hyperVGeneration"):
         facts["hyperVGeneration"] = metadata["hyperVGeneration"]
     security = (metadata.get("securityProfile") or {}).get("securityType")
@@ -338,9 +388,3 @@ def _matches(disk: SourceDisk, entry: str) -> bool:
     if entry.isdigit() and disk.lun is not None and int(entry) == disk.lun:
         return True
     return entry.lower() == disk.name.lower() or same_id(entry, disk.source_id)
-
-
-def target_disk(
-    subscription: str, group: str, name: str, source: SourceDisk, body: dict[str, Any]
-) -> TargetDisk:
-    return TargetDisk(source, group, name, body, resource_id(subscription, group, "disks", name))

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from .._compute import status
 from .._errors import VmguardError
-from .plan import Point, TargetDisk
+from .plan import Point, Raw, RestoredDisk
 
-UNDO_SECONDS = 900.0
+# Runs what changes something and gives its result; in check mode it does not, and gives the second.
+Write = Callable[..., Any]
+
+RESTORED, ALREADY_RESTORED = "Restored", "AlreadyRestored"
 
 
 @dataclass(frozen=True)
@@ -39,31 +43,31 @@ class Request:
     safety_restore_point: bool = True
     old_disks: str = "keep"
     force: bool = False
-    disk_sizes: dict[str, Any] = field(default_factory=dict)
+    disk_sizes: Raw = field(default_factory=dict)
     wait: bool = True
 
 
 @dataclass
 class Outcome:
-    """What a restore did, or in check mode would do."""
+    """What a restore did, as it was read back; or in check mode would do."""
 
     point: Point
     target: str
-    disks: list[TargetDisk] = field(default_factory=list)
-    excluded: list[dict[str, Any]] = field(default_factory=list)
+    disks: list[RestoredDisk] = field(default_factory=list)
+    excluded: list[Raw] = field(default_factory=list)
     vm_id: str | None = None
     power_state: str | None = None
     deleted_disks: list[str] = field(default_factory=list)
     kept_disks: list[str] = field(default_factory=list)
     safety_restore_point: str | None = None
     ready: bool = False
-    reason: str = "Restored"
+    reason: str = RESTORED
     message: str = ""
     warnings: list[str] = field(default_factory=list)
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
+    before: Raw | None = None
+    after: Raw | None = None
 
-    def result(self, now: datetime) -> dict[str, Any]:
+    def result(self, now: datetime) -> Raw:
         """The module's result; ``now`` is when it was reached."""
         moment = status.iso_time(now)
         vm = None
@@ -110,14 +114,20 @@ class RestoreFailed(VmguardError):
     default_code = "RestoreFailed"
 
     @classmethod
-    def after(cls, cause: VmguardError, undone: str, *, hint: str | None = None) -> RestoreFailed:
+    def after(cls, cause: BaseException, undone: str, *, hint: str | None = None) -> RestoreFailed:
         """The error that tells the cause first and the state of things second."""
-        told = cause.failure()
-        return cls(
-            f"{cause.message.rstrip('.')}. {undone}",
-            code=told["code"],
-            operation=told["operation"],
-            resource=told["resource"],
-            request_id=told["request_id"],
-            hint=hint or told["hint"],
-        )
+        if isinstance(cause, VmguardError):
+            told = cause.failure()
+            return cls(
+                f"{cause.message.rstrip('.')}. {undone}",
+                code=told["code"],
+                operation=told["operation"],
+                resource=told["resource"],
+                request_id=told["request_id"],
+                hint=hint or told["hint"],
+            )
+        if isinstance(cause, Exception):
+            what = f"{type(cause).__name__}: {cause}"
+            words = f"The restore ended with an error of vmguard.azure itself ({what})"
+            return cls(f"{words}. {undone}", code="InternalError", hint=hint)
+        return cls(f"The restore was interrupted. {undone}", code="Interrupted", hint=hint)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from .._errors import InputError, VmguardError, missing_library
@@ -177,7 +176,7 @@ class AzureBlobStore(Store):
         check_prefix(prefix)
         return (found for found in self._walk(prefix) if is_object_name(found.name))
 
-    def strangers(self) -> Iterator[str]:
+    def foreign_objects(self) -> Iterator[str]:
         return (found.name for found in self._walk("") if not is_object_name(found.name))
 
     def _walk(self, prefix: str) -> Iterator[StoredObject]:
@@ -206,8 +205,8 @@ class AzureBlobStore(Store):
             if blob_errors.code_of(error) != "BlobNotFound":
                 raise self._failed(error, "delete", name) from error
 
-    def remove_leftovers(self, older_than: datetime) -> int:
-        del older_than
+    def remove_leftovers(self, *, everything: bool = False) -> int:
+        del everything  # one Put Blob leaves a whole object or nothing
         return 0
 
     def close(self) -> None:

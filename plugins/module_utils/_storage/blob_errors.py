@@ -137,7 +137,7 @@ def _denied(says: str, what: str, place: Place, details: dict[str, Any]) -> Stor
     role = f", which needs the role {ROLE}" if place.login.kind == TOKEN else ""
     return StorageDenied(
         f"Storage account {place.login.account} refuses to {details['operation']} {what}"
-        f" with {place.login.words}{role}. Azure says: {says}",
+        f" with {place.login.description}{role}. Azure says: {says}",
         **details,
     )
 

@@ -29,14 +29,14 @@ class BlobLogin:
     Args:
         account: the account's name.
         kind: KEY, SAS or TOKEN.
-        words: what it is, in a sentence: ``the account key``.
+        description: what it is, in a sentence: ``the account key``.
         secrets: literal values that must appear nowhere.
         credential: what the SDK takes; None where a connection string holds it.
     """
 
     account: str
     kind: str
-    words: str
+    description: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
     credential: Any = field(default=None, repr=False)
 
@@ -57,9 +57,9 @@ def blob_login(
     if sas:
         from azure.core.credentials import AzureSasCredential
 
-        words = f"the SAS{_describe_sas(sas, 'sas')}"
+        description = f"the SAS{_describe_sas(sas, 'sas')}"
         sas = sas.lstrip("?")
-        return BlobLogin(account, SAS, words, (sas,), AzureSasCredential(sas))
+        return BlobLogin(account, SAS, description, (sas,), AzureSasCredential(sas))
     return BlobLogin(account, TOKEN, "the task's Azure login", (), credential)
 
 
@@ -82,8 +82,8 @@ def connection_string_login(text: str) -> BlobLogin:
         _check_key(key, "connection_string")
         return BlobLogin(account, KEY, "the key in connection_string", (text, key))
     said = _describe_sas(sas or "", "SharedAccessSignature in connection_string")
-    words = f"the SAS in connection_string{said}"
-    return BlobLogin(account, SAS, words, (text, sas or ""))
+    description = f"the SAS in connection_string{said}"
+    return BlobLogin(account, SAS, description, (text, sas or ""))
 
 
 def malformed_connection_string() -> InputError:

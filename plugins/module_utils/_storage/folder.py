@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -13,6 +14,7 @@ from datetime import datetime, timezone
 
 from .._errors import InputError, StorageError
 from . import folder_files as files
+from . import process
 from .interface import (
     TEMPORARY,
     Store,
@@ -30,7 +32,24 @@ from .interface import (
 
 # What mkfs makes at the root of a file system.
 _OF_FILE_SYSTEM = "lost+found"
-_LEFTOVER = re.compile(r"[0-9a-f]{32}")
+# A file that is being written: by which process of which place (see process.place), and at random.
+_TEMPORARY_NAME = re.compile(r"([0-9a-f]{16})-([0-9]{1,10})-[0-9a-f]{16}|[0-9a-f]{32}")
+# Seconds after which no writer is at work on a file any more.
+_OLD = 86_400.0
+
+
+def _here() -> str:
+    return hashlib.sha256(process.place().encode()).hexdigest()[:16]
+
+
+def _temporary_name() -> str:
+    return f"{_here()}-{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def _is_dead(place: str | None, pid: str | None) -> bool:
+    """Whether a writer was a process of this machine that is no more. Unknown is False."""
+    known = place is not None and pid is not None and process.place() != "" and place == _here()
+    return known and not process.is_running(int(pid or 0))
 
 
 class FolderStore(Store):
@@ -106,7 +125,7 @@ class FolderStore(Store):
 
     def _create(self, target: int, leaf: str, data: bytes | memoryview) -> bool:
         """Write the file; False when another writer was quicker."""
-        temporary = secrets.token_hex(16)
+        temporary = _temporary_name()
         with files.opened_folder(self._root, [TEMPORARY], create=True) as folder:
             try:
                 files.write_new(folder, temporary, data)
@@ -182,11 +201,11 @@ class FolderStore(Store):
         self._scan(above, take)
         return sorted(entries, key=lambda item: item[0])
 
-    def strangers(self) -> Iterator[str]:
+    def foreign_objects(self) -> Iterator[str]:
         self._check_root("list")
-        return self._strangers("")
+        return self._foreign_below("")
 
-    def _strangers(self, above: str) -> Iterator[str]:
+    def _foreign_below(self, above: str) -> Iterator[str]:
         found: list[str] = []
         below: list[str] = []
 
@@ -200,7 +219,7 @@ class FolderStore(Store):
         self._scan(above, take)
         yield from sorted(found)
         for folder in sorted(below):
-            yield from self._strangers(folder)
+            yield from self._foreign_below(folder)
 
     def _scan(self, above: str, take: Callable[[str, os.DirEntry[str]], None]) -> None:
         """Look at all that lies directly in a folder; nothing where it is gone meanwhile."""
@@ -240,13 +259,14 @@ class FolderStore(Store):
         except OSError as error:
             raise self._failed(error, "delete", name) from error
 
-    def remove_leftovers(self, older_than: datetime) -> int:
-        before = older_than.timestamp()
+    def remove_leftovers(self, *, everything: bool = False) -> int:
         removed = 0
         try:
             with files.opened_folder(self._root, [TEMPORARY]) as folder:
                 for name in os.listdir(folder):
-                    if _LEFTOVER.fullmatch(name) and self._is_older(folder, name, before):
+                    if (found := _TEMPORARY_NAME.fullmatch(name)) and (
+                        everything or _is_dead(*found.groups()) or self._is_old(folder, name)
+                    ):
                         removed += files.remove(folder, name)
         except FileNotFoundError:
             return removed
@@ -256,9 +276,11 @@ class FolderStore(Store):
         return removed
 
     @staticmethod
-    def _is_older(folder: int, name: str, before: float) -> bool:
+    def _is_old(folder: int, name: str) -> bool:
+        """Compares times of the file system, not the clock of this machine: they may differ."""
         try:
-            return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < before
+            written = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+            return files.now(folder, _temporary_name()) - written > _OLD
         except FileNotFoundError:
             return False
 

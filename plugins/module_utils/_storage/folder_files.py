@@ -156,6 +156,15 @@ def write_new(folder: int, name: str, data: bytes | memoryview) -> None:
         os.close(file)
 
 
+def now(folder: int, name: str) -> float:
+    """The time by the file system's clock, which may be another machine's: that of a new file."""
+    write_new(folder, name, b"")
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+    finally:
+        remove(folder, name)
+
+
 def remove(folder: int, name: str) -> bool:
     """Remove a file or a link, never what it points to; False when there is none."""
     try:

@@ -159,8 +159,8 @@ class Store(abc.ABC):
         """The objects whose names begin with the text ``prefix``, by name."""
 
     @abc.abstractmethod
-    def strangers(self) -> Iterator[str]:
-        """What lies in the place under a name that no object has: somebody else's."""
+    def foreign_objects(self) -> Iterator[str]:
+        """Names of what lies in the place and is no object, by its name: somebody else's."""
 
     @abc.abstractmethod
     def delete(self, name: str) -> None:
@@ -171,8 +171,13 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def remove_leftovers(self, older_than: datetime) -> int:
-        """Remove what killed writers left before ``older_than`` (aware); returns how many."""
+    def remove_leftovers(self, *, everything: bool = False) -> int:
+        """Remove what killed writers left unfinished; returns how many.
+
+        Args:
+            everything: also what a writer may still be working on, which fails then. Otherwise a
+                writer must be known to be dead, or its work a day old by the storage's own clock.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:

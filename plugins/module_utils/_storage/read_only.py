@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from .._errors import WriteRefused
 from .interface import Store, StoredObject, check_object_name
@@ -42,14 +41,14 @@ class ReadOnlyStore(Store):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         return self._store.list(prefix)
 
-    def strangers(self) -> Iterator[str]:
-        return self._store.strangers()
+    def foreign_objects(self) -> Iterator[str]:
+        return self._store.foreign_objects()
 
     def delete(self, name: str) -> None:
         check_object_name(name)
         raise self._refused(f"deleting object {name} from")
 
-    def remove_leftovers(self, older_than: datetime) -> int:  # noqa: ARG002 - the interface's
+    def remove_leftovers(self, *, everything: bool = False) -> int:  # noqa: ARG002 - the interface's
         raise self._refused("removing leftovers from")
 
     def close(self) -> None:

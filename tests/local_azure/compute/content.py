@@ -9,7 +9,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from ..arm.resources import Resource
-from ..errors import ArmError, conflict, invalid_parameter
+from ..errors import ArmError, conflict, invalid_parameter, missing_parameter
 from ..state import State
 from ..storage.image import Image
 from ..storage.vhd import FOOTER_SIZE
@@ -24,7 +24,10 @@ DISK_RESTORE_POINT_TYPE = (
 )
 SMALLEST_UPLOAD, LARGEST_UPLOAD = 20_972_032, 35_183_298_347_520
 LARGEST_DISK_GB = 65_536
-INHERITED = ("osType", "hyperVGeneration", "securityProfile", "supportsHibernation", "purchasePlan")
+INHERITED = (
+    "osType", "hyperVGeneration", "securityProfile", "supportsHibernation", "purchasePlan",
+    "supportedCapabilities",
+)  # fmt: skip
 
 
 @dataclass
@@ -85,9 +88,7 @@ def source_id(creation_data: dict[str, Any]) -> str:
     """The resource to copy; ``sourceUri`` may name one too."""
     found = creation_data.get("sourceResourceId") or creation_data.get("sourceUri")
     if not isinstance(found, str) or not found:
-        raise invalid_parameter(
-            "Required parameter 'creationData.sourceResourceId' is missing (null)."
-        )
+        raise missing_parameter("creationData.sourceResourceId")
     return found
 
 
@@ -134,7 +135,7 @@ def disk_content(state: State, properties: dict[str, Any], location: str) -> Con
     option, size = data.get("createOption"), asked_size(properties)
     if option == "Empty":
         if size is None:
-            raise invalid_parameter("Required parameter 'disk.diskSizeGB' is missing (null).")
+            raise missing_parameter("disk.diskSizeGB")
         return Content(size, data, state.store.create(size * GIB))
     if option in ("Copy", "Restore"):
         return _copied(state, data, size, location)
@@ -173,7 +174,7 @@ def imported(state: State, data: dict[str, Any], size: int | None) -> Content:
     """Content that is fetched from a blob when the operation ends."""
     url = data.get("sourceUri")
     if not isinstance(url, str) or not url:
-        raise invalid_parameter("Required parameter 'creationData.sourceUri' is missing (null).")
+        raise missing_parameter("creationData.sourceUri")
     return Content(size or 0, data, load=lambda: import_blob(state, url))
 
 

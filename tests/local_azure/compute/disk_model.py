@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
 from ..arm.resources import Resource, new_guid
@@ -23,6 +22,10 @@ _PREMIUM_TIERS = (
     (4096, "P50", 7500, 250), (8192, "P60", 16000, 500), (16384, "P70", 18000, 750),
     (32768, "P80", 20000, 900),
 )  # fmt: skip
+NETWORK_CHOICES = {
+    "networkAccessPolicy": ("AllowAll", "AllowPrivate", "DenyAll"),
+    "publicNetworkAccess": ("Enabled", "Disabled"),
+}
 _SKU_TIERS = {"premium": "Premium", "premiumv2": "Premium", "ultrassd": "Ultra"}
 
 
@@ -138,24 +141,27 @@ def new_disk(
     return state.resources.put(Resource(identity, DISK_TYPE, body, {"image": image}))
 
 
-def attach(disk: Resource, vm_id: str, *, reserved: bool) -> None:
+def attach(state: State, disk: Resource, vm_id: str, *, reserved: bool) -> None:
     """Give a disk to a VM; ``reserved`` says that the VM is deallocated."""
     body = {"managedBy": vm_id, **disk.body}
     body["managedBy"] = vm_id
     disk.body = body
-    _change_owner(disk)
+    _change_owner(state, disk)
     set_reserved(disk, reserved)
 
 
-def detach(disk: Resource) -> None:
+def detach(state: State, disk: Resource) -> None:
     disk.body.pop("managedBy", None)
-    _change_owner(disk)
+    _change_owner(state, disk)
     disk.properties["diskState"] = "Unattached"
 
 
-def _change_owner(disk: Resource) -> None:
-    """A disk that was never attached has no such time; the odd spelling is the service's."""
-    disk.properties["LastOwnershipUpdateTime"] = wire_time(datetime.now(timezone.utc))
+def _change_owner(state: State, disk: Resource) -> None:
+    """A disk that was never attached has no such time; the odd spelling is the service's.
+
+    That a disk shows the time when it was let go is assumed: only attached ones were seen.
+    """
+    disk.properties["LastOwnershipUpdateTime"] = wire_time(state.clock.now())
 
 
 def set_reserved(disk: Resource, reserved: bool) -> None:

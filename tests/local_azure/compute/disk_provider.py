@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from datetime import datetime
 from typing import Any, ClassVar
 
 from ..arm.operations import DISK_OPERATIONS
 from ..arm.resources import Resource
 from ..arm.router import Call, Router
 from ..clock import wire_time
-from ..errors import conflict
+from ..errors import ArmError, conflict, invalid_parameter
 from ..http_types import Response, json_response
 from ..state import State
 from .access import Access, active_access_error, in_use, refresh
 from .content import Content
-from .disk_model import delete_disk, sku_tier
-from .disk_update import DiskUpdate, check_unchanged
+from .disk_model import NETWORK_CHOICES, delete_disk, sku_tier
+from .disk_update import DiskUpdate, check_creation_data, check_unchanged
 from .tracked import (
     DISK_DELETE_RATE,
     DISK_WRITE_RATE,
     GET_RATE,
     add_routes,
+    check_choices,
     check_location,
     disk_write_answer,
     empty_answer,
@@ -33,6 +35,8 @@ from .tracked import (
 )
 
 DEFAULT_SKU = "Standard_LRS"
+LONGEST_ACCESS = 60 * 24 * 3600  # seconds
+_FORGOTTEN = 10  # seconds until a deleted one is nothing to Resource Manager either; assumed
 
 
 class DiskProvider(ABC):
@@ -54,6 +58,7 @@ class DiskProvider(ABC):
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._deleted: dict[str, datetime] = {}
         self._access = Access(state, self.access_rate, self._check_access)
 
     def routes(self, router: Router) -> None:
@@ -93,14 +98,26 @@ class DiskProvider(ABC):
         del one
 
     def _shown(self, one: Resource) -> dict[str, Any]:
+        """What a GET shows of one, and the operation that made or changed it."""
         return one.answer()
 
     # -- reading
 
     def _find(self, call: Call) -> Resource:
-        found = self._state.resources.need(tracked_id(call, self.kind))
+        identity = tracked_id(call, self.kind)
+        if self._state.resources.get(identity) is None and self._just_deleted(identity):
+            raise ArmError(
+                404, "NotFound", f"{self.noun.capitalize()} {call['name']} is not found.",
+                headers=GET_RATE,
+            )  # fmt: skip
+        found = self._state.resources.need(identity)
         refresh(self._state, found)
         return found
+
+    def _just_deleted(self, identity: str) -> bool:
+        """Whether Resource Manager does not know yet of a deletion, so that the provider answers."""
+        gone = self._deleted.get(identity.lower())
+        return gone is not None and (self._state.clock.now() - gone).total_seconds() < _FORGOTTEN
 
     def _get(self, call: Call) -> Response:
         return json_response(200, self._shown(self._find(call)), GET_RATE)
@@ -124,12 +141,16 @@ class DiskProvider(ABC):
             return self._create(call)
         body = call.body()
         check_location(held, body)
+        self._check_idle(held)
+        if self._state.config.refusals.put_without_creation_data:
+            check_creation_data(held, body, self.noun)
         check_unchanged(held, body)
         return self._update(call, held, body)
 
     def _create(self, call: Call) -> Response:
         body = call.body()
         location = new_location(self._state, call, body)
+        self._check_network(body, {})
         content = self._content(call, body, location)
         new = self._echo(call, body, location)
         new.hidden["image"] = content.image
@@ -142,7 +163,7 @@ class DiskProvider(ABC):
             seconds=self._write_seconds(),
             finish=lambda: self._finish(new, body, content),
             abort=lambda: self._fail(new, content),
-            answer=new.answer,
+            answer=lambda: self._output(new),
             poll_retry_after=self._state.config.retry_after.disk_poll,
         )
         return disk_write_answer(self._state, call, operation, new.answer(), self.create_rate)
@@ -171,6 +192,10 @@ class DiskProvider(ABC):
             **shown, "sku": {"name": sku, "tier": sku_tier(sku)}, "properties": properties,
         }  # fmt: skip
 
+    def _output(self, one: Resource) -> dict[str, Any]:
+        """What the finished operation shows; a copy's progress is not in it."""
+        return one.answer()
+
     def _fail(self, new: Resource, content: Content) -> None:
         new.properties["provisioningState"] = "Failed"
         new.hidden["image"] = None
@@ -183,19 +208,46 @@ class DiskProvider(ABC):
     def _patch(self, call: Call) -> Response:
         return self._update(call, self._find(call), call.body())
 
-    def _update(self, call: Call, held: Resource, body: dict[str, Any]) -> Response:
-        if held.properties["provisioningState"] == "Updating":
+    def _check_idle(self, held: Resource) -> None:
+        """Refuse a write while one is under way."""
+        if held.properties["provisioningState"] in ("Updating", "Deleting"):
             raise conflict(
                 "Conflict", f"Another operation on {self.noun} {held.name} is in progress."
             )
+
+    def _check_network(self, body: dict[str, Any], held: dict[str, Any]) -> None:
+        """Refuse an access policy that there is not, or one that takes no disk access."""
+        asked = properties_of(body)
+        check_choices(self.noun, asked, NETWORK_CHOICES)
+        policy = asked.get("networkAccessPolicy") or held.get("networkAccessPolicy") or "AllowAll"
+        if asked.get("diskAccessId") and policy.lower() != "allowprivate":
+            raise conflict(
+                "ConflictingUserInput",
+                "Disk Access is only supported for disks with NetworkAccessPolicy AllowPrivate",
+            )
+
+    def _update(self, call: Call, held: Resource, body: dict[str, Any]) -> Response:
+        self._check_idle(held)
+        self._check_network(body, held.properties)
         update = DiskUpdate(self._state, held, body)
+        before = held.properties["provisioningState"]
+        held.properties["provisioningState"] = "Updating"
+
+        def finish() -> None:
+            update.apply()
+            held.properties["provisioningState"] = "Succeeded"
+
+        def abort() -> None:
+            held.properties["provisioningState"] = before
+
         operation = self._state.operations.start(
             kind=DISK_OPERATIONS,
             subscription=call["subscription"],
             location=held.location,
             seconds=self._write_seconds(),
-            finish=update.apply,
-            answer=held.answer,
+            finish=finish,
+            abort=abort,
+            answer=lambda: self._output(held),
             poll_retry_after=self._state.config.retry_after.disk_poll,
         )
         return disk_write_answer(self._state, call, operation, update.echo(), DISK_WRITE_RATE)
@@ -207,23 +259,38 @@ class DiskProvider(ABC):
         self._check_delete(held)
         if in_use(self._state, held):
             raise active_access_error(held)
+        before = held.properties["provisioningState"]
+        held.properties["provisioningState"] = "Deleting"
+
+        def abort() -> None:
+            held.properties["provisioningState"] = before
+
         operation = self._state.operations.start(
             kind=DISK_OPERATIONS,
             subscription=call["subscription"],
             location=held.location,
             seconds=self._state.config.durations.delete,
-            finish=lambda: self._remove(held),
+            finish=lambda: self._remove(held, operation.due),
+            abort=abort,
         )
         return empty_answer(self._state, call, operation, DISK_DELETE_RATE)
 
-    def _remove(self, held: Resource) -> None:
+    def _remove(self, held: Resource, moment: datetime) -> None:
         if self._state.resources.get(held.id) is held:
             delete_disk(self._state, held)
+            self._deleted[held.id.lower()] = moment
 
     # -- access
 
     def _begin_access(self, call: Call) -> Response:
         one = self._find(call)
+        seconds = call.body().get("durationInSeconds")
+        if isinstance(seconds, int) and seconds > LONGEST_ACCESS:  # the text is not recorded
+            raise invalid_parameter(
+                f"The value '{seconds}' of parameter 'durationInSeconds' is out of range. The value"
+                f" must be at most '{LONGEST_ACCESS}'.",
+                "durationInSeconds",
+            )
         return self._access.begin(call, one, one.location)
 
     def _end_access(self, call: Call) -> Response:

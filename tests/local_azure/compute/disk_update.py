@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from ..arm.resources import Resource
-from ..errors import ArmError
+from ..errors import ArmError, missing_parameter
 from ..state import State
 from .access import active_access_error, in_use
 from .content import asked_size
@@ -19,8 +19,27 @@ CHANGEABLE = (
     "dataAccessAuthMode", "supportsHibernation", "purchasePlan", "supportedCapabilities",
     "securityProfile",
 )  # fmt: skip
-_ECHOED = ("osType", "creationData", "diskSizeGB")
+_ECHOED = ("osType", "hyperVGeneration", "creationData", "diskSizeGB")
+_OF_THE_SKU = ("diskIOPSReadWrite", "diskMBpsReadWrite")
 _SOURCE = ("createOption", "sourceResourceId", "sourceUri", "uploadSizeBytes", "storageAccountId")
+
+
+def check_creation_data(resource: Resource, body: dict[str, Any], noun: str) -> None:
+    """Refuse a PUT of an existing disk or snapshot that does not repeat what it was made from.
+
+    Raises:
+        ArmError: naming what is missing.
+    """
+    asked = member(properties_of(body), "creationData")
+    if not asked.get("createOption"):
+        raise missing_parameter(f"{noun}.creationData")
+    needed = {"copy": "sourceResourceId", "copystart": "sourceResourceId",
+              "restore": "sourceResourceId", "upload": "uploadSizeBytes",
+              "uploadpreparedsecure": "uploadSizeBytes"}  # fmt: skip
+    name = needed.get(str(asked["createOption"]).lower())
+    held = resource.properties["creationData"]
+    if name in held and not asked.get(name):
+        raise missing_parameter(f"creationData.{name}")
 
 
 def check_unchanged(resource: Resource, body: dict[str, Any]) -> None:
@@ -67,6 +86,9 @@ class DiskUpdate:
             self._size = None
         if self._size is not None and resource.hidden.get("image") is None:
             raise change_refused("diskSizeGB")
+        held_sku = member(resource.body, "sku").get("name") or ""
+        asked_sku = member(self._body, "sku").get("name") or held_sku
+        self._keeps_rate = self._size is None and _same(asked_sku, held_sku)
         if self._size is not None and in_use(state, resource):
             raise active_access_error(resource)
 
@@ -82,7 +104,7 @@ class DiskUpdate:
         asked = {
             key: value
             for key, value in self._properties.items()
-            if key in CHANGEABLE or key == "diskSizeGB"
+            if (key in CHANGEABLE and key not in _OF_THE_SKU) or key == "diskSizeGB"
         }
         body["properties"] = {**brief, **asked, "provisioningState": "Updating"}
         return body
@@ -104,16 +126,25 @@ class DiskUpdate:
             resource.body["sku"] = {"name": sku, "tier": sku_tier(sku)}
         self._rate()
         for key in CHANGEABLE:
-            if self._properties.get(key) is not None:
+            if self._properties.get(key) is not None and not self._is_given(key):
                 value = self._properties[key]
                 held[key] = encryption_of(value) if key == "encryption" else value
         if held.get("networkAccessPolicy") != "AllowPrivate":
             held.pop("diskAccessId", None)
 
+    def _is_given(self, key: str) -> bool:
+        """Whether size and SKU decide, whatever a PUT repeats of the values of before."""
+        sku = self._resource.body["sku"]["name"]
+        if is_v2(sku):
+            return False
+        if key == "tier":
+            return sku_tier(sku) != "Premium" or not self._keeps_rate
+        return key in _OF_THE_SKU
+
     def _rate(self) -> None:
         """IOPS, MB/s and tier follow size and SKU; Ultra and Premium SSD v2 keep what they have."""
         held, sku = self._resource.properties, self._resource.body["sku"]["name"]
-        if "diskIOPSReadWrite" not in held or (self._size is None and "sku" not in self._body):
+        if "diskIOPSReadWrite" not in held or self._keeps_rate:
             return
         if is_v2(sku) and "tier" not in held:
             return

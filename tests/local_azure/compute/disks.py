@@ -6,12 +6,15 @@ from typing import Any
 
 from ..arm.resources import Resource
 from ..arm.router import Call
-from ..errors import ArmError, conflict, invalid_parameter
+from ..errors import ArmError, conflict, missing_parameter
 from ..storage.page_blob import PageBlob
 from .content import Content, asked_size, disk_content
 from .disk_model import DISK_TYPE, disk_properties
-from .disk_provider import DiskProvider
-from .tracked import DISK_ACCESS_RATE, DISK_WRITE_RATE, properties_of
+from .disk_provider import DEFAULT_SKU, DiskProvider
+from .tracked import DISK_ACCESS_RATE, DISK_WRITE_RATE, member, properties_of
+
+_TRUSTED_LAUNCH = ("FromImage", "Import", "ImportSecure", "UploadPreparedSecure")
+_UPLOADING = ("ReadyToUpload", "ActiveUpload")
 
 
 class Disks(DiskProvider):
@@ -28,7 +31,15 @@ class Disks(DiskProvider):
         del call
         properties = properties_of(body)
         if not properties.get("creationData"):
-            raise invalid_parameter("Required parameter 'disk.creationData' is missing (null).")
+            raise missing_parameter("disk.creationData")
+        if self._state.config.refusals.trusted_launch_of_a_copy:
+            _check_security(properties)
+        sku = member(body, "sku").get("name") or DEFAULT_SKU
+        if body.get("zones") and sku.upper().endswith("_ZRS"):
+            raise conflict(
+                "OperationNotAllowed",
+                f"A disk with sku '{sku}' cannot be created in an availability zone.",
+            )
         return disk_content(self._state, properties, location)
 
     def _properties(
@@ -46,6 +57,16 @@ class Disks(DiskProvider):
             properties["diskState"] = "ReadyToUpload"
         return properties
 
+    def _shown(self, one: Resource) -> dict[str, Any]:
+        """A disk that waits for its upload has no size yet."""
+        body = super()._shown(one)
+        if body["properties"].get("diskState") in _UPLOADING:
+            for name in ("diskSizeGB", "diskSizeBytes"):
+                body["properties"].pop(name, None)
+        return body
+
+    _output = _shown
+
     def _check_delete(self, one: Resource) -> None:
         if vm := one.body.get("managedBy"):
             raise conflict("OperationNotAllowed", f"Disk {one.name} is attached to VM {vm}.")
@@ -54,14 +75,26 @@ class Disks(DiskProvider):
         state = one.properties.get("diskState")
         if state == "Attached":
             raise conflict(
-                "OperationNotAllowed",
-                f"Cannot grant access to disk {one.name}: it is attached to running VM"
+                "Conflict",
+                f"Access not permitted because disk {one.name} is currently attached to running VM"
                 f" {one.body.get('managedBy')}.",
             )
-        uploading = state in ("ReadyToUpload", "ActiveUpload")
+        uploading = state in _UPLOADING
         if uploading != (access == "Write") or one.hidden.get("image") is None:
             raise ArmError(
                 409, "OperationNotAllowed",
                 f"{access} access to disk {one.name} is not allowed while its state is"
                 f" {state or one.properties['provisioningState']}.",
             )  # fmt: skip
+
+
+def _check_security(properties: dict[str, Any]) -> None:
+    """Refuse to be told Trusted Launch for a disk that has it, or not, from its source."""
+    security = member(properties, "securityProfile").get("securityType")
+    option = member(properties, "creationData").get("createOption")
+    if security == "TrustedLaunch" and option not in _TRUSTED_LAUNCH:
+        raise ArmError(
+            400, "BadRequest",
+            f"Security Type '{security}' is not supported for CreateOption '{option}'. Supported"
+            f" create options are {', '.join(_TRUSTED_LAUNCH)}.",
+        )  # fmt: skip

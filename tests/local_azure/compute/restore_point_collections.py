@@ -8,7 +8,7 @@ from typing import Any
 from ..arm.operations import COMPUTE_OPERATIONS
 from ..arm.resources import Resource, need_group, new_guid, same_id
 from ..arm.router import Call, Router
-from ..errors import conflict, invalid_parameter
+from ..errors import conflict, invalid_parameter, missing_parameter
 from ..http_types import Response, json_response
 from ..state import State
 from .disk_restore_points import check_no_access, remove_restore_point
@@ -175,9 +175,7 @@ def _failed(collection: Resource) -> None:
 def _source_of(body: dict[str, Any]) -> str:
     found = member(properties_of(body), "source").get("id")
     if not isinstance(found, str) or not found:
-        raise invalid_parameter(
-            "Required parameter 'restorePointCollection.properties.source' is missing (null)."
-        )
+        raise missing_parameter("restorePointCollection.properties.source")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arm.resources import Resource
 from ..arm.router import Call
-from ..errors import ArmError, invalid_parameter
+from ..errors import ArmError, invalid_parameter, missing_parameter
 from ..state import State
 from .disk_model import CUSTOMER_KEY, PLATFORM_KEY, is_v2
 from .tracked import member, properties_of
@@ -67,10 +67,10 @@ def read_model(body: dict[str, Any]) -> Model:
         )
     excluded = properties.get("excludeDisks") or []
     if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in excluded):
-        raise invalid_parameter("Required parameter 'excludeDisks.id' is missing (null).")
+        raise missing_parameter("excludeDisks.id")
     source = member(properties, "sourceRestorePoint")
     if source and not isinstance(source.get("id"), str):
-        raise invalid_parameter("Required parameter 'sourceRestorePoint.id' is missing (null).")
+        raise missing_parameter("sourceRestorePoint.id")
     return Model(
         mode, excluded, source["id"] if source else None, minutes,
         member(properties, "sourceMetadata"),

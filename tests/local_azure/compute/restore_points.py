@@ -20,7 +20,7 @@ from .restore_point_model import (
     read_model,
     shown_point,
 )
-from .tracked import empty_answer, rate
+from .tracked import check_name, empty_answer, rate
 
 
 class RestorePoints:
@@ -91,6 +91,7 @@ class RestorePoints:
         if held is not None:
             return self._again(call, held, model.key())
         make = PointCopy if model.source else VmPoint
+        check_name(call["name"])
         creation: Creation = make(self._state, collection, call["name"], model)
         point = self._state.resources.put(creation.point)
         operation = self._state.operations.start(

@@ -47,6 +47,16 @@ def _families() -> list[Size]:
     ]
 
 
+_NVME_ONLY = re.compile(r"_v[67]$", re.IGNORECASE)
+_ARM = re.compile(r"Standard_[A-Z]+\d+[a-z]*p[a-z]*_", re.IGNORECASE)
+
+
+def capabilities(size: str) -> dict[str, str]:
+    """The ``supportedCapabilities`` of the OS disk of a marketplace image that boots on a size."""
+    kept = {"architecture": "Arm64" if _ARM.match(size) else "x64"}
+    return {"diskControllerTypes": "SCSI, NVMe", **kept} if _NVME_ONLY.search(size) else kept
+
+
 _SIZES = {size.name.lower(): size for size in (*_SPECIAL, *_families())}
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..arm.operations import Operation
 from ..arm.resources import Resource, need_group
 from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Handler, Router
-from ..errors import ArmError, conflict, invalid_parameter
+from ..errors import ArmError, invalid_parameter
 from ..http_types import Response, json_response
 from ..state import State
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 RATE = "x-ms-ratelimit-remaining-resource"
 
@@ -72,9 +75,41 @@ def member(body: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that a disk, a snapshot, a collection or a point cannot have; text assumed."""
+    if not _NAME.fullmatch(name):
+        raise invalid_parameter(
+            f"The entity name '{name}' is invalid: it has 1 to 80 characters, which are letters,"
+            " digits, '_', '.' and '-'."
+        )
+
+
+def check_choices(
+    kind: str, properties: dict[str, Any], choices: dict[str, tuple[str, ...]]
+) -> None:
+    """Refuse a value that an enumeration does not have; in any casing, as the service reads it.
+
+    Args:
+        kind: what the properties are of, for the target of the error.
+        choices: the values by property.
+    """
+    for name, allowed in choices.items():
+        value = properties.get(name)
+        if value is not None and str(value).lower() not in [item.lower() for item in allowed]:
+            enumeration = name[0].upper() + name[1:]
+            raise ArmError(
+                400, "BadRequest",
+                f'Error converting value "{value}" to type'
+                f" 'System.Nullable`1[Microsoft.WindowsAzure.ComputeResourceProvider.API"
+                f".{enumeration}]'. Path 'properties.{name}', line 1, position 1.",
+                target=f"{kind}.properties.{name}",
+            )  # fmt: skip
+
+
 def new_location(state: State, call: Call, body: dict[str, Any]) -> str:
-    """The region of a resource to create, its resource group checked."""
+    """The region of a resource to create, its resource group and its name checked."""
     need_group(state.resources, call["subscription"], call["group"])
+    check_name(call["name"])
     return normal_location(body.get("location"))
 
 
@@ -95,7 +130,9 @@ def check_location(resource: Resource, body: dict[str, Any]) -> None:
 
 
 def change_refused(name: str) -> ArmError:
-    return conflict("PropertyChangeNotAllowed", f"Changing property '{name}' is not allowed.")
+    return ArmError(
+        409, "PropertyChangeNotAllowed", f"Changing property '{name}' is not allowed.", target=name
+    )
 
 
 def source_not_found(resource_id: str) -> ArmError:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from ..arm.operations import Operation
 from ..arm.resources import Resource
 from ..arm.router import Call, Router
+from ..errors import missing_parameter
 from ..http_types import Response, json_response
 from ..state import State
 from .marketplace import Marketplace
@@ -25,8 +26,9 @@ from .tracked import (
     tracked_id,
 )
 from .vm_direct import create_vm_directly
+from .vm_etag import check_conditions, etag_of, is_shown
 from .vm_instance_view import instance_view
-from .vm_model import VM_TYPE, answer, check_name, missing
+from .vm_model import VM_TYPE, answer, check_name
 from .vm_power import PACED
 from .vm_storage import Machine
 from .vm_writes import Writes
@@ -71,8 +73,15 @@ class VirtualMachines:
     def _find(self, call: Call) -> Resource:
         return self._state.resources.need(tracked_id(call, "virtualMachines"))
 
-    def _body(self, vm: Resource, call: Call) -> dict[str, Any]:
+    @staticmethod
+    def _shown(vm: Resource, call: Call) -> dict[str, Any]:
         body = answer(vm)
+        if is_shown(call.api_version):
+            body["etag"] = etag_of(vm)
+        return body
+
+    def _body(self, vm: Resource, call: Call) -> dict[str, Any]:
+        body = self._shown(vm, call)
         expand = call.request.query.get("$expand", "").lower()
         if "instanceview" in expand or call.request.query.get("statusOnly", "").lower() == "true":
             body["properties"]["instanceView"] = instance_view(self._state, vm)
@@ -109,6 +118,7 @@ class VirtualMachines:
     def _put(self, call: Call) -> Response:
         body = call.body()
         held = self._state.resources.get(tracked_id(call, "virtualMachines"))
+        check_conditions(call.request.headers, held)
         if held is None:
             return self._create(call, body)
         check_location(held, body)
@@ -116,33 +126,39 @@ class VirtualMachines:
         storage = member(properties_of(body), "storageProfile")
         if storage:
             storage.setdefault("dataDisks", [])
-        return self._change(call, held, body, notify=True)
+        return self._change(call, held, body, merge=False)
 
     def _create(self, call: Call, body: dict[str, Any]) -> Response:
         check_name(call["name"])
         location = new_location(self._state, call, body)
         size = member(properties_of(body), "hardwareProfile").get("vmSize")
         if not size:
-            raise missing("hardwareProfile.vmSize")
+            raise missing_parameter("hardwareProfile.vmSize")
         identity = tracked_id(call, "virtualMachines")
         machine = Machine(identity, location, body.get("zones") or [], size)
         vm, operation = self._writes.create(machine, body)
-        headers = self._operation_headers(operation, call)
-        return json_response(201, answer(vm), {**headers, **_PUT_RATE})
+        headers = self._created_headers(operation, call)
+        return json_response(201, self._shown(vm, call), {**headers, **_PUT_RATE})
 
     def _patch(self, call: Call) -> Response:
-        return self._change(call, self._find(call), call.body(), notify=False)
+        vm = self._find(call)
+        check_conditions(call.request.headers, vm)
+        return self._change(call, vm, call.body(), merge=True)
 
-    def _change(self, call: Call, vm: Resource, body: dict[str, Any], *, notify: bool) -> Response:
-        """A 200 either way; where a PATCH changes nothing, no operation is announced."""
-        differs, operation = self._writes.change(vm, body)
-        headers = self._operation_headers(operation, call) if differs or notify else {}
-        return json_response(200, answer(vm), {**headers, **_PUT_RATE})
+    def _change(self, call: Call, vm: Resource, body: dict[str, Any], *, merge: bool) -> Response:
+        """A 200 without Retry-After; not every operation is announced."""
+        announced, operation = self._writes.change(vm, body, merge=merge)
+        headers = {}
+        if announced:
+            headers = self._state.operations.headers(
+                operation, call, location=False, notification=True
+            )
+        return json_response(200, self._shown(vm, call), {**headers, **_PUT_RATE})
 
-    def _operation_headers(self, operation: Operation, call: Call) -> dict[str, str]:
+    def _created_headers(self, operation: Operation, call: Call) -> dict[str, str]:
         retry_after = self._state.config.retry_after.vm_write
         return self._state.operations.headers(
-            operation, call, location=False, retry_after=retry_after
+            operation, call, location=False, notification=True, retry_after=retry_after
         )
 
     def _power(self, call: Call, action: str) -> Response:
@@ -155,7 +171,7 @@ class VirtualMachines:
         return self._accepted(call, operation, _UPDATE_RATE, retry=False)
 
     def _generalize(self, call: Call) -> Response:
-        self._find(call).hidden["generalized"] = True
+        self._writes.generalize(self._find(call))
         return Response(200, _UPDATE_RATE)
 
     def _delete(self, call: Call) -> Response:
@@ -167,7 +183,7 @@ class VirtualMachines:
     def _accepted(
         self, call: Call, operation: Operation, rates: dict[str, str], *, retry: bool
     ) -> Response:
-        response = empty_answer(self._state, call, operation, rates)
+        response = empty_answer(self._state, call, operation, rates, notification=True)
         if not retry:
             return response
         headers = {**response.headers, "Retry-After": str(self._state.config.retry_after.vm_write)}

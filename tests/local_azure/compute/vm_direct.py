@@ -17,7 +17,7 @@ from ..resource_groups import new_group
 from ..state import State
 from ..storage.image import Image
 from .disk_model import attach, disk_id, new_disk
-from .sizes import max_data_disks
+from .sizes import capabilities, max_data_disks
 from .vm_model import VM_TYPE, check_name, os_profile, vm_body, vm_id
 from .vm_power import set_power
 
@@ -61,11 +61,12 @@ def create_vm_directly(
     os_disk = new_disk(
         state, name=f"{name}_OsDisk_1", image=os_image, size_gb=os_gb, sku="Premium_LRS",
         os_type=os_type, hyper_v_generation=hyper_v_generation, security_profile=security,
-        creation_data={"createOption": "FromImage"}, **common,
+        creation_data={"createOption": "FromImage"},
+        extra={"supportedCapabilities": capabilities(size)}, **common,
     )  # fmt: skip
     disks = [_data_disk(state, name, item, common) for item in data]
     for disk in (os_disk, *disks):
-        attach(disk, identity, reserved=not running)
+        attach(state, disk, identity, reserved=not running)
     storage = {
         "osDisk": _entry(os_disk, {"caching": "ReadWrite"}, os_type=os_type),
         "dataDisks": [_entry(disk, item) for disk, item in zip(disks, data, strict=True)],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..arm.resources import Resource
-from ..errors import conflict, invalid_parameter
+from ..arm.resources import Resource, same_id
+from ..errors import conflict, invalid_parameter, missing_parameter
 from .tracked import change_refused
 
 VM_TYPE = "Microsoft.Compute/virtualMachines"
@@ -69,7 +69,7 @@ def os_profile(asked: dict[str, Any], vm_name: str, os_type: str) -> dict[str, A
     name = asked.get("computerName") or vm_name
     _check_computer_name(name, os_type)
     if not asked.get("adminUsername"):
-        raise missing("osProfile.adminUsername")
+        raise missing_parameter("osProfile.adminUsername")
     made: dict[str, Any] = {"computerName": name, "adminUsername": asked["adminUsername"]}
     if os_type.lower() == "windows":
         made["windowsConfiguration"] = _windows(asked.get("windowsConfiguration") or {})
@@ -99,11 +99,6 @@ def _linux(asked: dict[str, Any], profile: dict[str, Any]) -> dict[str, Any]:
         "patchSettings": {**patches, **(asked.get("patchSettings") or {})},
         "enableVMAgentPlatformUpdates": False,
     }  # fmt: skip
-
-
-def missing(name: str) -> Exception:
-    """The provider's refusal of a request that lacks something."""
-    return invalid_parameter(f"Required parameter '{name}' is missing (null).")
 
 
 def busy() -> Exception:
@@ -153,17 +148,44 @@ def vm_body(
     return body
 
 
-def identity_body(asked: dict[str, Any]) -> dict[str, Any]:
-    """A managed identity as the service shows it, its ids made up but steady."""
-    made = dict(asked)
-    if "systemassigned" in str(asked.get("type", "")).replace(" ", "").lower():
-        made.setdefault("principalId", "00000000-0000-4000-8000-0000000000a1")
-        made.setdefault("tenantId", "00000000-0000-4000-8000-0000000000a2")
+def merged_identity(held: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """The identity asked for, with the user-assigned ones that a PATCH does not name.
+
+    One that it names with null goes; its id is compared in any casing. A type without
+    user-assigned identities ends all of them.
+    """
+    kind = str(asked.get("type") or held.get("type") or "None")
+    users = dict(held.get("userAssignedIdentities") or {})
+    for name, wanted in (asked.get("userAssignedIdentities") or {}).items():
+        same = next((one for one in users if same_id(one, name)), name)
+        if wanted is None:
+            users.pop(same, None)
+        else:
+            users.setdefault(same, {})
+    merged: dict[str, Any] = {"type": kind}
+    if users and "userassigned" in kind.replace(" ", "").lower():
+        merged["userAssignedIdentities"] = users
+    return merged
+
+
+def identity_body(
+    asked: dict[str, Any], *, pending: bool = False, known: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A managed identity as the service shows it, its ids made up but steady.
+
+    ``pending``: user-assigned ones that are not ``known`` have no ids yet.
+    """
+    made: dict[str, Any] = {"type": str(asked.get("type") or "None")}
+    if "systemassigned" in made["type"].replace(" ", "").lower():
+        made["principalId"] = "00000000-0000-4000-8000-0000000000a1"
+        made["tenantId"] = "00000000-0000-4000-8000-0000000000a2"
     users = asked.get("userAssignedIdentities")
     if users:
         guid = "00000000-0000-4000-8000-0000000000a3"
         made["userAssignedIdentities"] = {
-            name: {"principalId": guid, "clientId": guid}
+            name: {}
+            if pending and name not in (known or {})
+            else {"principalId": guid, "clientId": guid}
             for name, kept in users.items()
             if kept is not None
         }
@@ -172,11 +194,11 @@ def identity_body(asked: dict[str, Any]) -> dict[str, Any]:
 
 def change_properties(vm: Resource, properties: dict[str, Any]) -> None:
     """Take over what may change in the properties, but for disks and interfaces."""
+    if properties.get("osProfile") and "osProfile" not in vm.properties:
+        raise change_refused("osProfile")
     size = (properties.get("hardwareProfile") or {}).get("vmSize")
     if size:
         vm.properties["hardwareProfile"] = {"vmSize": size}
-    if properties.get("osProfile") and "osProfile" not in vm.properties:
-        raise change_refused("osProfile")
     tail = {key: vm.properties.pop(key) for key in ("provisioningState", "timeCreated")}
     vm.properties.update(echoed(properties))
     vm.properties.update(tail)

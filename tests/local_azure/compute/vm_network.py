@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from ..arm.resources import Resource, same_id
-from ..errors import ArmError
+from ..errors import ArmError, missing_parameter
 from ..network_model import (
     NIC_TYPE,
     attach_nic,
@@ -16,7 +16,6 @@ from ..network_model import (
     user_of,
 )
 from ..state import State
-from .vm_model import missing
 from .vm_storage import Machine
 
 
@@ -29,9 +28,9 @@ def plan_network(state: State, machine: Machine, asked: dict[str, Any]) -> dict[
     given = asked.get("networkInterfaces") or []
     described = asked.get("networkInterfaceConfigurations") or []
     if not given and not described:
-        raise missing("networkProfile")
+        raise missing_parameter("networkProfile")
     if described and not asked.get("networkApiVersion"):
-        raise missing("networkProfile.networkApiVersion")
+        raise missing_parameter("networkProfile.networkApiVersion")
     for item in given:
         _free_nic(state, machine, item.get("id") or "")
     return {"networkInterfaces": given, "networkInterfaceConfigurations": described}

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..arm.resources import Resource, same_id
-from ..errors import ArmError, conflict, invalid_parameter
+from ..errors import ArmError, conflict, invalid_parameter, missing_parameter
 from ..state import State
 from .access import refresh
 from .disk_model import DISK_TYPE, GIB, attach, detach, disk_id, new_disk
-from .sizes import max_data_disks
+from .sizes import capabilities, max_data_disks
 from .tracked import change_refused, source_not_found
-from .vm_model import missing
 
 IMAGE_DISK_GB = 30
 _LAST_LUN = 63
@@ -36,30 +35,39 @@ class Machine:
 
 @dataclass
 class StoragePlan:
-    """``profile`` is what the answer shows; the rest is done at once or at the operation's end."""
+    """``profile`` is what there is in the end; the rest is done at once or at the operation's end.
+
+    ``leaving`` are the data disks that the machine shows until then, marked as to be detached.
+    """
 
     profile: dict[str, Any]
     attached: list[Resource] = field(default_factory=list)
     wanted: list[dict[str, Any]] = field(default_factory=list)
     detached: list[Resource] = field(default_factory=list)
+    leaving: list[dict[str, Any]] = field(default_factory=list)
 
-    def begin(self, machine: Machine, *, reserved: bool) -> None:
+    def meanwhile(self) -> dict[str, Any]:
+        """What the machine shows while the operation runs."""
+        return {**self.profile, "dataDisks": [*self.leaving, *self.profile["dataDisks"]]}
+
+    def begin(self, state: State, machine: Machine, *, reserved: bool) -> None:
         """Attach the disks that exist, so that no other machine gets them."""
         for disk in self.attached:
-            attach(disk, machine.id, reserved=reserved)
+            attach(state, disk, machine.id, reserved=reserved)
 
     def finish(self, state: State, machine: Machine, *, reserved: bool) -> None:
         """Make the disks that do not exist yet, and let go of those that are no longer wanted."""
         for number, entry in enumerate(self.wanted, start=1):
-            attach(_make(state, machine, entry, number), machine.id, reserved=reserved)
+            made = _make(state, machine, entry, number)
+            attach(state, made, machine.id, reserved=reserved)
         self.wanted.clear()
         for disk in self.detached:
-            detach(disk)
+            detach(state, disk)
 
-    def undo(self) -> None:
+    def undo(self, state: State) -> None:
         """Let go of the disks that ``begin`` attached."""
         for disk in self.attached:
-            detach(disk)
+            detach(state, disk)
 
 
 def plan_new(state: State, machine: Machine, asked: dict[str, Any]) -> StoragePlan:
@@ -69,7 +77,7 @@ def plan_new(state: State, machine: Machine, asked: dict[str, Any]) -> StoragePl
         ArmError: for whatever the service refuses before it begins.
     """
     if not asked.get("osDisk"):
-        raise missing("storageProfile.osDisk")
+        raise missing_parameter("storageProfile.osDisk")
     profile = {}
     if asked.get("imageReference"):
         profile["imageReference"] = dict(asked["imageReference"])
@@ -120,7 +128,7 @@ def _new_os_disk(
         disk = _free_disk(state, machine, entry, "osDisk")
         os_type = entry.get("osType")
         if not os_type:
-            raise missing("osDisk.osType")
+            raise missing_parameter("osDisk.osType")
         plan.attached.append(disk)
         return _entry(entry, "Attach", disk=disk, os_type=os_type, caching="ReadWrite")
     if option != "fromimage":
@@ -129,7 +137,7 @@ def _new_os_disk(
             " valid."
         )
     if not asked.get("imageReference"):
-        raise missing("storageProfile.imageReference")
+        raise missing_parameter("storageProfile.imageReference")
     os_type = entry.get("osType") or os_of_image(asked["imageReference"])
     made = _entry(entry, "FromImage", os_type=os_type, caching="ReadWrite")
     made.setdefault("diskSizeGB", IMAGE_DISK_GB)
@@ -175,6 +183,8 @@ def _swap_os_disk(
             " deallocate the VM and try again.",
         )
     old = state.resources.get(held["managedDisk"]["id"])
+    if old is not None:
+        _check_exchange(machine, old, disk)
     plan.profile["osDisk"] = _entry(
         {**held, "managedDisk": {}}, held["createOption"], disk=disk, os_type=held["osType"],
         caching=held["caching"],
@@ -182,6 +192,33 @@ def _swap_os_disk(
     plan.attached.append(disk)
     if old is not None:
         plan.detached.append(old)
+
+
+def _check_exchange(machine: Machine, old: Resource, new: Resource) -> None:
+    """Refuse an OS disk that cannot take the place of the present one.
+
+    The code of the first is documented, the texts of all three are not recorded.
+    """
+    if (old.properties.get("encryptionSettingsCollection") or {}).get("enabled"):
+        raise conflict(
+            "OSDiskSwapNotSupportedForVMsUsingDiskEncryption",
+            f"The OS disk of VM '{machine.name}' cannot be swapped because the VM uses Azure Disk"
+            " Encryption.",
+        )
+    sizes = [disk.properties["diskSizeGB"] for disk in (old, new)]
+    if sizes[0] != sizes[1]:
+        raise conflict(
+            "OperationNotAllowed",
+            f"The OS disk of VM '{machine.name}' has {sizes[0]} GB and cannot be swapped for disk"
+            f" '{new.name}' of {sizes[1]} GB.",
+        )
+    keys = [disk.properties["encryption"].get("diskEncryptionSetId", "") for disk in (old, new)]
+    if not same_id(*keys):
+        raise conflict(
+            "OperationNotAllowed",
+            f"The OS disk of VM '{machine.name}' cannot be swapped for disk '{new.name}', which has"
+            " another disk encryption set.",
+        )
 
 
 # -- data disks
@@ -198,7 +235,7 @@ def _check_luns(machine: Machine, entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         lun = entry.get("lun")
         if lun is None:
-            raise missing("dataDisk.lun")
+            raise missing_parameter("dataDisk.lun")
         if not isinstance(lun, int) or not 0 <= lun <= _LAST_LUN:
             raise invalid_parameter(
                 f"The value '{lun}' of parameter 'dataDisk.lun' is out of range."
@@ -226,7 +263,7 @@ def _new_data_disk(
             " valid."
         )
     if not entry.get("diskSizeGB"):
-        raise missing("dataDisk.diskSizeGB")
+        raise missing_parameter("dataDisk.diskSizeGB")
     made = _entry(entry, "Empty" if option == "empty" else "FromImage", caching="None")
     plan.wanted.append(made)
     return made
@@ -237,6 +274,11 @@ def _change_data_disks(
 ) -> None:
     """The list replaces the one there is. The service tells the disks apart by their LUN."""
     held = {entry["lun"]: entry for entry in plan.profile["dataDisks"]}
+    forced = {
+        entry.get("lun"): {"detachOption": entry["detachOption"]}
+        for entry in asked
+        if entry.get("toBeDetached") and entry.get("detachOption")
+    }
     asked = [entry for entry in asked if not entry.get("toBeDetached")]
     _check_luns(machine, asked)
     made = []
@@ -248,6 +290,9 @@ def _change_data_disks(
     plan.profile["dataDisks"] = made
     luns = {entry["lun"] for entry in made}
     gone = [entry for lun, entry in held.items() if lun not in luns]
+    plan.leaving = [
+        {**entry, "toBeDetached": True, **forced.get(entry["lun"], {})} for entry in gone
+    ]
     found = (state.resources.get(entry["managedDisk"].get("id", "")) for entry in gone)
     plan.detached += [disk for disk in found if disk is not None]
 
@@ -276,7 +321,7 @@ def _free_disk(state: State, machine: Machine, entry: dict[str, Any], kind: str)
     """
     wanted = (entry.get("managedDisk") or {}).get("id")
     if not wanted:
-        raise missing(f"{kind}.managedDisk.id")
+        raise missing_parameter(f"{kind}.managedDisk.id")
     disk = state.resources.get(wanted)
     if disk is None or disk.type != DISK_TYPE or disk.location.lower() != machine.location.lower():
         raise source_not_found(wanted)
@@ -338,10 +383,11 @@ def _entry(
         for key, value in (asked.get("managedDisk") or {}).items()
         if key in ("storageAccountType", "diskEncryptionSet", "securityProfile") and value
     }
-    managed.setdefault("storageAccountType", "Standard_LRS")
+    sku = "Standard_LRS" if disk is None else disk.body["sku"]["name"]
+    managed.setdefault("storageAccountType", sku)
     size = asked.get("diskSizeGB")
     if disk is not None:
-        managed |= {"storageAccountType": disk.body["sku"]["name"], "id": disk.id}
+        managed["id"] = disk.id
         size = disk.properties["diskSizeGB"]
     made: dict[str, Any] = {
         "lun": asked.get("lun") if os_type is None else None,
@@ -376,6 +422,7 @@ def _make(state: State, machine: Machine, entry: dict[str, Any], number: int) ->
         image=state.store.create(size * GIB), sku=managed["storageAccountType"], size_gb=size,
         os_type=os_type, zones=machine.zones or None, creation_data=creation,
         hyper_v_generation="V2" if os_type else None,
+        extra={"supportedCapabilities": capabilities(machine.size)} if os_type else None,
     )  # fmt: skip
     rest = {key: value for key, value in entry.items() if key not in ("lun", "osType", "name")}
     first = {key: entry[key] for key in ("lun", "osType") if key in entry}

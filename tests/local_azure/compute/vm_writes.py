@@ -9,11 +9,21 @@ from typing import Any
 from ..arm.operations import COMPUTE_OPERATIONS, Operation
 from ..arm.resources import Resource, new_guid
 from ..clock import wire_time
-from ..errors import conflict, invalid_parameter
+from ..errors import conflict, invalid_parameter, missing_parameter
 from ..state import State
 from .disk_model import delete_disk, detach
 from .tracked import change_refused
-from .vm_model import VM_TYPE, busy, change_properties, identity_body, missing, os_profile, vm_body
+from .vm_boot import check_boot
+from .vm_etag import grow
+from .vm_model import (
+    VM_TYPE,
+    busy,
+    change_properties,
+    identity_body,
+    merged_identity,
+    os_profile,
+    vm_body,
+)
 from .vm_network import attach_network, change_network, drop_network, plan_network
 from .vm_power import ACTIONS, PACED, needs_running, set_power
 from .vm_storage import Machine, StoragePlan, plan_change, plan_new
@@ -49,15 +59,20 @@ class Writes:
         meanwhile: str = "Updating",
         *,
         paced: bool = True,
+        differs: bool = True,
     ) -> Operation:
         """Start an operation on a machine; when it ends, it leaves Succeeded or Failed behind.
 
-        ``paced``: its first poll says when to come again.
+        ``paced``: its first poll says when to come again. ``differs``: it changes something.
         """
         vm.hidden["busy"] = True
         vm.properties["provisioningState"] = meanwhile
+        if differs:
+            grow(vm)
 
         def end(shown: str) -> None:
+            if differs:
+                grow(vm)
             vm.properties["provisioningState"] = shown
             vm.hidden.update(
                 busy=False, transition=None, changed=wire_time(self._state.clock.now()),
@@ -89,6 +104,7 @@ class Writes:
         """
         properties = request.get("properties") or {}
         plan = plan_new(self._state, machine, properties.get("storageProfile") or {})
+        check_boot(machine, plan, request.get("plan"))
         profile = _os_profile_of(properties, plan, machine.name)
         network = plan_network(self._state, machine, properties.get("networkProfile") or {})
         body = vm_body(
@@ -98,9 +114,9 @@ class Writes:
             created=wire_time(self._state.clock.now()),
         )  # fmt: skip
         hidden = {"power": "stopped", "transition": "starting", "agent": True, "created": False,
-                  "generation": _generation(plan)}  # fmt: skip
+                  "etag": 0, "generation": _generation(plan)}  # fmt: skip
         vm = self._state.resources.put(Resource(machine.id, VM_TYPE, body, hidden))
-        plan.begin(machine, reserved=False)
+        plan.begin(self._state, machine, reserved=False)
 
         def finish() -> None:
             self._finish_creation(vm, plan)
@@ -115,8 +131,13 @@ class Writes:
 
     # -- change
 
-    def change(self, vm: Resource, request: dict[str, Any]) -> tuple[bool, Operation]:
-        """Begin a change of a machine; also answer whether anything differs.
+    def change(
+        self, vm: Resource, request: dict[str, Any], *, merge: bool
+    ) -> tuple[bool, Operation]:
+        """Begin a change of a machine; also answer whether its operation is announced.
+
+        A PATCH that changes nothing announces none, nor does a PUT that changes nothing but tags.
+        ``merge``: the identities that the request leaves out stay, as a PATCH has it.
 
         Raises:
             ArmError: for whatever the service refuses before it begins.
@@ -137,12 +158,13 @@ class Writes:
             properties.get("storageProfile") or {}, running=vm.hidden["power"] == "running",
         )  # fmt: skip
         change_properties(vm, properties)
-        _change_envelope(vm, request)
-        vm.properties["storageProfile"] = plan.profile
+        _change_envelope(vm, request, merge=merge)
+        vm.properties["storageProfile"] = plan.meanwhile()
         differs = vm.body != before or bool(plan.wanted)
-        # Where nothing differs there is nothing to wait for, and a PATCH announces no operation.
-        seconds = self._state.config.durations.vm_write if differs else 0.0
-        return differs, self._run_change(vm, machine, plan, before, network, seconds)
+        announced = (
+            differs if merge else bool(plan.wanted) or _untagged(vm.body) != _untagged(before)
+        )
+        return announced, self._run_change(vm, machine, plan, before, network, differs)
 
     def _run_change(
         self,
@@ -151,12 +173,17 @@ class Writes:
         plan: StoragePlan,
         before: dict[str, Any],
         network: dict[str, Any] | None,
-        seconds: float,
+        differs: bool,
     ) -> Operation:
+        # Where nothing differs there is nothing to wait for, and a PATCH announces no operation.
+        seconds = self._state.config.durations.vm_write if differs else 0.0
         reserved = vm.hidden["power"] == "deallocated"
-        plan.begin(machine, reserved=reserved)
+        plan.begin(self._state, machine, reserved=reserved)
 
         def finish() -> None:
+            vm.properties["storageProfile"] = plan.profile
+            if "identity" in vm.body:
+                vm.body["identity"] = identity_body(vm.body["identity"])
             if network:
                 change_network(self._state, vm, machine, network)
             if vm.hidden.get("created", True):
@@ -165,10 +192,10 @@ class Writes:
                 self._finish_creation(vm, plan)
 
         def undo() -> None:
-            plan.undo()
+            plan.undo(self._state)
             vm.body = before
 
-        return self._run(vm, seconds, finish, undo)
+        return self._run(vm, seconds, finish, undo, differs=differs)
 
     # -- power
 
@@ -202,6 +229,13 @@ class Writes:
         check_idle(vm)
         return self._run(vm, self._state.config.durations.vm_power, _nothing, paced=False)
 
+    @staticmethod
+    def generalize(vm: Resource) -> None:
+        """Note that its guest was prepared for copying; the only action without an operation."""
+        check_idle(vm)
+        vm.hidden["generalized"] = True
+        grow(vm)
+
     # -- delete
 
     def delete(self, vm: Resource) -> Operation:
@@ -217,7 +251,7 @@ class Writes:
             disk = self._state.resources.get(entry["managedDisk"].get("id", ""))
             if disk is None:
                 continue
-            detach(disk)
+            detach(self._state, disk)
             if entry["deleteOption"].lower() == "delete":
                 delete_disk(self._state, disk)
         self._state.resources.remove(vm.id)
@@ -235,7 +269,7 @@ def _os_profile_of(
         return None
     if not asked:
         if (plan.profile.get("imageReference") or {}).get("publisher"):
-            raise missing("osProfile")
+            raise missing_parameter("osProfile")
         return None
     return os_profile(asked, vm_name, os_disk["osType"])
 
@@ -248,7 +282,11 @@ def _generation(plan: StoragePlan) -> str:
     return "V2"
 
 
-def _change_envelope(vm: Resource, request: dict[str, Any]) -> None:
+def _untagged(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key != "tags"}
+
+
+def _change_envelope(vm: Resource, request: dict[str, Any], *, merge: bool) -> None:
     """Take over what lies beside the properties, keeping the order of the members."""
     properties = vm.body.pop("properties")
     if "tags" in request:
@@ -256,5 +294,9 @@ def _change_envelope(vm: Resource, request: dict[str, Any]) -> None:
         if request["tags"] is not None:
             vm.body["tags"] = request["tags"]
     if request.get("identity"):
-        vm.body["identity"] = identity_body(request["identity"])
+        held = vm.body.pop("identity", {}) if merge else {}
+        identity = merged_identity(held, request["identity"])
+        if identity["type"].lower() != "none":
+            known = held.get("userAssignedIdentities") or {}
+            vm.body["identity"] = identity_body(identity, pending=merge, known=known)
     vm.body["properties"] = properties

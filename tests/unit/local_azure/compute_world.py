@@ -20,7 +20,7 @@ from local_azure.compute.restore_points import RestorePoints
 from local_azure.compute.snapshots import Snapshots
 from local_azure.config import Config
 from local_azure.errors import ArmError
-from local_azure.http_types import Request
+from local_azure.http_types import Headers, Request
 from local_azure.state import State
 from local_azure.storage.disk_store import DiskStore
 from local_azure.storage.image import Image
@@ -74,14 +74,21 @@ class World:
         group = {"id": GROUP_ID, "name": "MyGroup", "location": "westus", "properties": {}}
         self.state.resources.put(Resource(GROUP_ID, "Microsoft.Resources/resourceGroups", group))
 
-    def call(self, method: str, target: str, body: Any = None, api: str = API) -> Answer:
+    def call(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        api: str = API,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
         if target.startswith("https:"):
             parts = urlsplit(target)
             target = f"{parts.path}?{parts.query}"
         else:
             target = f"{target}{'&' if '?' in target else '?'}api-version={api}"
         raw = b"" if body is None else json.dumps(body).encode()
-        request = Request(method, target, body=raw)
+        request = Request(method, target, Headers((headers or {}).items()), raw)
         self.state.operations.settle()
         try:
             found = self.router.find(request)
@@ -141,7 +148,7 @@ class World:
         system_disk = self.disk(f"{name}-os", location=location, os_type=system)
         data_disks = [self.disk(f"{name}-data{lun}", location=location) for lun in range(data)]
         for disk in (system_disk, *data_disks):
-            attach(disk, identity, reserved=power == "deallocated")
+            attach(self.state, disk, identity, reserved=power == "deallocated")
         properties = {
             "vmId": new_guid(),
             "hardwareProfile": {"vmSize": "Standard_D2s_v5"},

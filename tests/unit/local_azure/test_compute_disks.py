@@ -163,7 +163,7 @@ def test_lists(world: World) -> None:
 
 def test_a_disk_of_a_vm(world: World) -> None:
     disk = world.disk("Disk1")
-    attach(disk, f"{COMPUTE}/virtualMachines/vm", reserved=False)
+    attach(world.state, disk, f"{COMPUTE}/virtualMachines/vm", reserved=False)
     refused = world.call("DELETE", DISK)
     assert (refused.status, refused.error) == (409, "OperationNotAllowed")
     assert "is attached to VM" in refused.message
@@ -174,7 +174,7 @@ def test_a_disk_of_a_vm(world: World) -> None:
     assert world.get(DISK)["properties"]["diskState"] == "ActiveSAS"
     world.done("POST", f"{DISK}/endGetAccess")
     assert world.get(DISK)["properties"]["diskState"] == "Reserved"
-    detach(disk)
+    detach(world.state, disk)
     world.done("DELETE", DISK)
     assert world.call("GET", DISK).status == 404
     assert world.call("DELETE", DISK).status == 204

@@ -101,6 +101,7 @@ def test_properties_of_a_disk(azure: Client, control: ControlClient) -> None:
         ("PATCH", "config", {"limits": {"colour": 1}}, {}, "no setting 'colour'"),
         ("PATCH", "config", {"limits": 3}, {}, "not an object"),
         ("PATCH", "config", {"limits": {"snapshots_per_disk": 1.5}}, {}, "cannot be 1.5"),
+        ("PATCH", "config", {"refusals": {"put_without_creation_data": 1}}, {}, "true or false"),
         ("PATCH", "config", {"durations": {"access": "1"}}, {}, "cannot be '1'"),
         ("PATCH", "config", {"durations": {"access": -1}}, {}, "cannot be -1"),
         ("POST", "vms", b"{", {}, "content was invalid"),
@@ -138,6 +139,8 @@ def test_settings_change_at_once_or_not_at_all(azure: Client, control: ControlCl
     with pytest.raises(ControlError):
         control.configure(durations={"disk_write": 7}, limits={"colour": 1})
     assert control.call("GET", "config")["durations"]["disk_write"] == 50
+    control.configure(refusals={"put_without_creation_data": True})
+    assert control.call("GET", "config")["refusals"]["put_without_creation_data"] is True
 
 
 def test_the_clock_moves_everything(azure: Client, control: ControlClient) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from https_world import Client, client
+from https_world import GROUPS, Client, client
 
 from local_azure.control_client import ControlError
 from local_azure.faults import KINDS, Fault, Faults
@@ -97,6 +100,85 @@ def test_delay_answers_in_the_end(azure: Client) -> None:
     assert azure.requests()[-1]["fault"] == "delay"
 
 
+@contextmanager
+def held_request(azure: Client, kind: str) -> Iterator[Future[int | None]]:
+    """What a request of another thread will be answered; it is held until the faults are cleared."""
+    inject(azure, "PUT .*resourceGroups/late", kind=kind, seconds=600, status=503)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_answer_of, azure)
+        azure.local.control.wait_until_held()
+        try:
+            yield answer
+        finally:
+            azure.local.control.clear_faults()
+
+
+def _answer_of(azure: Client) -> int | None:
+    """The status, None where the connection was cut."""
+    try:
+        return azure.make_group("late").status
+    except CUT:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("kind", "while_held", "answer", "afterwards"),
+    [
+        ("delay", False, 201, True),
+        ("delay_answer", True, 201, True),
+        ("lost_answer", True, None, True),
+        ("reset", False, None, False),
+        ("status", False, 503, False),
+    ],
+)
+def test_what_is_held_before_its_effect_and_after(
+    azure: Client, kind: str, while_held: bool, answer: int | None, afterwards: bool
+) -> None:
+    with held_request(azure, kind) as answered:
+        assert ("late" in groups(azure)) is while_held
+        done = [entry for entry in azure.requests() if entry.get("fault")]
+        assert [entry["fault"] for entry in done] == ([kind] if while_held else [])
+        assert not answered.done()
+    assert answered.result() == answer
+    assert ("late" in groups(azure)) is afterwards
+
+
+@pytest.mark.parametrize(
+    ("kind", "afterwards"), [("delay", True), ("delay_answer", True), ("reset", False)]
+)
+def test_what_is_held_for_a_client_that_has_gone(
+    azure: Client, kind: str, afterwards: bool
+) -> None:
+    inject(azure, "PUT .*resourceGroups/late", kind=kind, seconds=600)
+    token = azure.ask_token().body["access_token"]
+    target = f"{azure.subscription}/resourceGroups/late?api-version={GROUPS}"
+    with azure.connection() as connection:
+        bearer = {"Authorization": f"Bearer {token}"}
+        connection.request("PUT", target, '{"location": "westeurope"}', bearer)
+        azure.local.control.wait_until_held()
+    azure.local.control.clear_faults()
+    wait_for_audit(azure, kind)
+
+    assert ("late" in groups(azure)) is afterwards
+    assert azure.make_group("other").status == 201
+
+
+def wait_for_audit(azure: Client, kind: str) -> None:
+    """Come back when the request that the fault struck has been done."""
+    last = time.monotonic() + 60
+    while kind not in [entry.get("fault") for entry in azure.requests()]:
+        assert time.monotonic() < last
+        time.sleep(0.01)
+
+
+def test_times_0_is_from_then_on(azure: Client) -> None:
+    inject(azure, "GET .*resourceGroups", status=503, nth=3, times=0)
+    seen = [azure.call("GET", "resourceGroups").status for turn in range(6)]
+    assert seen == [200, 200, 503, 503, 503, 503]
+    azure.local.control.clear_faults()
+    assert groups(azure) == ["group"]
+
+
 def test_omit_range_leaves_out_the_first_that_is_not_cleared(azure: Client) -> None:
     store, sas = azure.local.app.state.store, azure.local.app.state.sas
     disk = store.create(1 << 20)
@@ -170,6 +252,8 @@ def test_the_audit_says_what_was_hit(azure: Client) -> None:
         ({"seconds": True}, "seconds"),
         ({"flavour": "mint"}, "'flavour'"),
         ({"hits": 3}, "'hits'"),
+        ({"times": -1}, "times"),
+        ({"held": 1}, "'held'"),
     ],
 )
 def test_a_wrong_fault_is_refused(azure: Client, wrong: dict[str, Any], said: str) -> None:
@@ -195,5 +279,6 @@ def test_all_matching_faults_count_and_the_first_strikes() -> None:
 
 def test_every_kind_is_tried_here() -> None:
     assert set(KINDS) == {
-        "status", "reset", "truncate", "fail_operation", "delay", "lost_answer", "omit_range"
+        "status", "reset", "truncate", "fail_operation", "delay", "delay_answer", "lost_answer",
+        "omit_range",
     }  # fmt: skip

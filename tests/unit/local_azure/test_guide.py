@@ -45,7 +45,7 @@ def test_every_route_is_shown() -> None:
         assert any(pattern.match(f"/_local/{path}") for path in paths), (method, handler)
 
 
-@pytest.mark.parametrize("group", ["durations", "limits", "retry_after"])
+@pytest.mark.parametrize("group", ["durations", "limits", "retry_after", "refusals"])
 def test_every_setting_is_shown(group: str) -> None:
     table = TEXT.split(f"| `{group}`")[1].split("\n\n")[0]
     default, azure = vars(getattr(Config(), group)), vars(getattr(profile("azure"), group))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,9 +20,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.storage_pro
     disk_id,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._login.login import resolve_login
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Holder
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome, Request
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.source import Wanted
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.restore_point import (
+    PointWanted,
+)
 
 from local_azure.config import Config
 from local_azure.launcher import LocalAzure
@@ -120,20 +124,22 @@ class Bench:
         timeout: float = 600,
         writes: list[int] | None = None,
         collection: str | None = None,
+        arm: ArmClient | None = None,
         **options: Any,
     ) -> Outcome:
-        """One run of the engine; ``writes`` grows by one for each pass of the gate."""
+        """One run of the engine, as a process of its own; ``writes`` grows at each pass of the gate."""
 
         def write(act: Callable[[], Any], _predicted: Any = None) -> Any:
             if writes is not None:
                 writes.append(1)
             return act()
 
-        wanted = Wanted(machine.group, machine.name, collection, None, point, None)
+        wanted = PointWanted(machine.group, machine.name, collection, None, point, None)
         request = Request(
             **{"target": target, "group": machine.group, "vm": machine.name, **options}
         )
-        return restore(self.arm(timeout=timeout), wanted, request, write, self.clock.now())
+        with as_process():
+            return restore(arm or self.arm(timeout=timeout), wanted, request, write, self.clock)
 
     def get(self, machine: Machine, name: str | None = None) -> dict[str, Any]:
         return virtual_machines.get_vm(
@@ -170,6 +176,9 @@ class Bench:
     def digests(self, vm_id: str, luns: list[int | str]) -> dict[int | str, str]:
         return {lun: self.control.digest(vm=vm_id, lun=lun) for lun in luns}
 
+    def deallocate(self, machine: Machine) -> None:
+        virtual_machines.deallocate(self.look, machine.group, machine.name)
+
     def delete_vm(self, machine: Machine) -> None:
         virtual_machines.delete_vm(self.look, machine.group, machine.name)
 
@@ -181,6 +190,30 @@ class Bench:
 
     def crashes(self) -> list[Any]:
         return self.control.audit(after=10**9)["crashes"]
+
+
+_process = threading.local()
+_here = Holder.here.__func__  # type: ignore[attr-defined]
+
+
+def _holder(cls: type[Holder], run: str) -> Holder:
+    pid = getattr(_process, "pid", None)
+    return replace(_here(cls, run), pid=pid) if pid else _here(cls, run)
+
+
+Holder.here = classmethod(_holder)  # type: ignore[method-assign, assignment]
+
+
+@contextmanager
+def as_process() -> Iterator[None]:
+    """What runs here in this thread has the process id of a process that ends with it."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        _process.pid = process.pid
+        try:
+            yield
+        finally:
+            _process.pid = None
+            process.kill()
 
 
 @contextmanager

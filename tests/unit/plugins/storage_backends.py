@@ -11,7 +11,6 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -106,8 +105,8 @@ class Wrapper(Store):
         self.within = store
         self.description = store.description
 
-    def _call(self, method: str, *args: Any) -> Any:
-        return getattr(self.within, method)(*args)
+    def _call(self, method: str, *args: Any, **options: Any) -> Any:
+        return getattr(self.within, method)(*args, **options)
 
     def exists(self) -> bool:
         return self._call("exists")
@@ -127,14 +126,14 @@ class Wrapper(Store):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         return self._call("list", prefix)
 
-    def strangers(self) -> Iterator[str]:
-        return self._call("strangers")
+    def foreign_objects(self) -> Iterator[str]:
+        return self._call("foreign_objects")
 
     def delete(self, name: str) -> None:
         self._call("delete", name)
 
-    def remove_leftovers(self, older_than: datetime) -> int:
-        return self._call("remove_leftovers", older_than)
+    def remove_leftovers(self, *, everything: bool = False) -> int:
+        return self._call("remove_leftovers", everything=everything)
 
     def close(self) -> None:
         self.within.close()
@@ -172,9 +171,9 @@ class FaultyStore(Wrapper):
         self._lasting = lasting
         self._lock = threading.Lock()
 
-    def _call(self, method: str, *args: Any) -> Any:
+    def _call(self, method: str, *args: Any, **options: Any) -> Any:
         if method not in self._methods:
-            return super()._call(method, *args)
+            return super()._call(method, *args, **options)
         with self._lock:
             name = args[0] if args and isinstance(args[0], str) else None
             self.calls.append((method, name))
@@ -182,9 +181,9 @@ class FaultyStore(Wrapper):
             fails = number == self.fail_at or (self._lasting and 0 < self.fail_at < number)
             self.failures += fails
         if not fails:
-            return super()._call(method, *args)
+            return super()._call(method, *args, **options)
         if self._lost_answer:
-            super()._call(method, *args)
+            super()._call(method, *args, **options)
         raise self._made_error(f"{method} {name or ''}".strip(), number)
 
     def _made_error(self, what: str, number: int) -> BaseException:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._clock import SystemClock
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     InputError,
     StorageDenied,
@@ -18,7 +19,6 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository import a
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     BackupNotFound,
     LeaseHeld,
-    NotARepository,
     WrongPassphrase,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Lease
@@ -28,13 +28,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface i
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.read_only import ReadOnlyStore
 from ansible_collections.vmguard.azure.plugins.modules.backup_verify import percentage
 from image_world import CHUNK, MovedClock, World, random_disk, verify
-from storage_backends import AppendOnlyStore, FaultyStore
+from storage_backends import AppendOnlyStore, FaultyStore, Wrapper
 
 pytest_plugins = ["storage_backends"]
 
 OLD, NEW = "made up: the old one", "made up: the new one"
 SCOPE = "ab" * 16
-LATER = timedelta(minutes=2)
 
 
 class Gate:
@@ -56,13 +55,13 @@ def now() -> datetime:
 
 def present(store: Store, passphrase: str | None = None, **more: Any) -> tuple[admin.Change, int]:
     gate = Gate(more.pop("check_mode", False))
-    options = {"new_passphrase": None, "chunk_size": None, "now": now(), **more}
+    options = {"new_passphrase": None, "chunk_size": None, "clock": SystemClock(), **more}
     return admin.ensure_present(store, passphrase=passphrase, write=gate, **options), gate.writes
 
 
 def absent(store: Store, passphrase: str | None = None, **more: Any) -> tuple[admin.Change, int]:
     gate = Gate(more.pop("check_mode", False))
-    options = {"force": True, "now": now(), **more}
+    options = {"force": True, "clock": SystemClock(), **more}
     return admin.ensure_absent(store, passphrase=passphrase, write=gate, **options), gate.writes
 
 
@@ -101,32 +100,59 @@ def test_create_is_foretold_done_and_then_nothing_is_to_do(
     assert (again.before, again.after, writes) == (done.after, done.after, 0)
 
 
-def test_what_a_creation_leaves_that_was_killed_is_replaced(place: FolderStore) -> None:
-    faulty = FaultyStore(place, fail_at=2, methods=("put",))
-    with pytest.raises(StorageUnavailable):
-        present(faulty, OLD)
-    (left,) = object_names(place)
-    assert left.startswith(names.KEYS)
-    with pytest.raises(NotARepository, match="is being created"):
-        present(place, OLD)
-    present(place, OLD, now=now() + LATER)
-    assert left not in object_names(place)
+def test_what_a_creation_leaves_that_was_killed_is_cleared_by_the_next(place: FolderStore) -> None:
+    for number in range(3):
+        with pytest.raises(StorageUnavailable):
+            present(FaultyStore(place, fail_at=2, methods=("put",)), OLD)
+        left = object_names(place)
+        assert len(left) == number + 1 and all(map(names.is_key, left))
+    assert present(place, OLD)[1] == 1
+    (key,) = (name for name in object_names(place) if name != names.CONFIG)
+    assert key not in left
     Repository.open(place, OLD)
 
 
-def test_two_that_create_at_once_share_one_repository(place: FolderStore) -> None:
+@pytest.mark.parametrize("passphrase", [None, OLD], ids=["clear", "encrypted"])
+def test_the_key_of_a_creation_that_came_too_late_is_cleared(
+    place: FolderStore, passphrase: str | None
+) -> None:
+    with pytest.raises(StorageUnavailable):
+        present(FaultyStore(place, fail_at=2, methods=("put",)), NEW)
+    (late,) = object_names(place)
+    content = place.get(late, 1 << 16)
+    present(place, passphrase)
+    place.put(late, content)
+    if passphrase:
+        with pytest.raises(WrongPassphrase):
+            present(place, NEW)
+        assert late in object_names(place)
+    assert present(ReadOnlyStore(place), passphrase, check_mode=True)[1] == 1
+    assert late in object_names(place)
+    assert present(place, passphrase)[1] == 1
+    assert late not in object_names(place)
+    assert present(place, passphrase)[1] == 0
+    Repository.open(place, passphrase)
+
+
+@pytest.mark.parametrize("passphrase", [None, OLD], ids=["clear", "encrypted"])
+def test_who_is_second_to_create_has_changed_nothing(
+    place: FolderStore, passphrase: str | None
+) -> None:
+    class Overtaken(Wrapper):
+        """Somebody else creates a repository just before the settings are written."""
+
+        def put(self, name: str, data: bytes) -> None:
+            if name == names.CONFIG:
+                other.append(present(place, passphrase)[0])
+            super().put(name, data)
+
     other: list[admin.Change] = []
-
-    def meanwhile(act: Callable[[], Any], _predicted: Any) -> Any:
-        other.append(present(place)[0])
-        return act()
-
-    options = {"passphrase": None, "new_passphrase": None, "chunk_size": None, "now": now()}
-    try:
-        change = admin.ensure_present(place, write=meanwhile, **options)
-    except NotARepository:
-        change = present(place)[0]
-    assert change.after == other[0].after
+    place.prepare()
+    change, writes = present(Overtaken(place), passphrase)
+    assert (change.before, change.after, writes) == (other[0].after, other[0].after, 0)
+    assert len(object_names(place)) == (2 if passphrase else 1)
+    with pytest.raises(InputError, match="it cannot be changed"):
+        present(place, passphrase, chunk_size="1MiB")
 
 
 # -- the passphrase
@@ -223,14 +249,14 @@ def test_a_repository_that_is_in_use_is_not_deleted(place: FolderStore) -> None:
     clock = MovedClock()
     with Lease(repository, SCOPE, "the backup of web", "run", clock):
         with pytest.raises(LeaseHeld, match="is in use: the backup of web"):
-            absent(place, now=clock.now())
+            absent(place, clock=clock)
         told = report.contents(repository, clock.now())["leases"]
         assert [(one["subject"], one["run"], one["live"]) for one in told] == [
             ("the backup of web", "run", True)
         ]
     assert report.contents(repository, clock.now())["leases"] == []
     assert verify(repository).sound
-    absent(place, now=clock.now())
+    absent(place, clock=clock)
 
 
 def test_where_nothing_may_be_deleted_all_stays(place: FolderStore) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
-    BackupWanted,
-)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome, Request
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.upload import Uploader
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.backup import (
+    BackupWanted,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.uploader import Uploader
 from backup_bench import Place, open_place
 from restore_bench import FOREVER, NETWORK_API, Bench, open_bench
 
@@ -54,7 +54,7 @@ def bring_back(
         request = Request(
             **{"target": target, "group": machine.group, "vm": machine.name, **options}
         )
-        return restore(arm, wanted, request, lambda act, _p=None: act(), bench.clock.now())
+        return restore(arm, wanted, request, lambda act, _p=None: act(), bench.clock)
 
 
 def test_a_new_machine_of_an_incremental_after_the_source_is_gone(place: Place) -> None:

@@ -7,15 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageUnavailable
-from ansible_collections.vmguard.azure.plugins.module_utils._repository import lease as lease_module
 from ansible_collections.vmguard.azure.plugins.module_utils._repository import names
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     DamagedObject,
@@ -28,41 +26,14 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease im
     scopes,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._storage import process
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from image_world import NOW, MovedClock, make_repository, sizes
-from storage_backends import AppendOnlyStore, FaultyStore, Wrapper
+from lease_world import NEVER, SCOPE, Interposed, Take, on_other_store, record
+from storage_backends import AppendOnlyStore, FaultyStore
 
-pytest_plugins = ["storage_backends"]
-
-SCOPE = "0" * 32
-NEVER = 3600.0
-Take = Callable[..., Lease]
-
-
-@pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return make_repository(tmp_path / "repository")
-
-
-@pytest.fixture
-def take(clock: MovedClock, repository: Repository) -> Iterator[Take]:
-    """A lease that somebody wants; their heartbeats end with the test."""
-    made: list[Lease] = []
-
-    def lease(run: str, *, within: Repository | None = None, **more: Any) -> Lease:
-        more = {"time_to_live": 120.0, "heartbeat": NEVER, **more}
-        made.append(Lease(within or repository, SCOPE, "machine web", run, clock, **more))
-        return made[-1]
-
-    yield lease
-    for one in made:
-        one.release()
+pytest_plugins = ["storage_backends", "lease_world"]
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
@@ -72,20 +43,6 @@ def wait_until(happened: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("It did not happen.")
-
-
-def on_other_store(repository: Repository, store: Store) -> Repository:
-    return Repository(store, repository.settings, repository.codec)
-
-
-def word(repository: Repository, number: int, **fields: Any) -> None:
-    """What somebody on another machine writes."""
-    body = {
-        "run": "other", "host": "elsewhere", "pid": 1, "place": "another boot/1",
-        "subject": "machine web", "since": NOW.isoformat(),
-        "until": (NOW + timedelta(seconds=120)).isoformat(), "released": False,
-    }  # fmt: skip
-    repository.write(f"{names.LEASES}{SCOPE}/{number:012d}", {**body, **fields})
 
 
 def numbers(repository: Repository) -> list[int]:
@@ -168,11 +125,11 @@ def test_without_a_heartbeat_its_time_ends_it(take: Take, clock: MovedClock) -> 
         lease.check()
 
 
-def test_another_word_under_the_next_number_ends_it(take: Take, repository: Repository) -> None:
+def test_another_record_under_the_next_number_ends_it(take: Take, repository: Repository) -> None:
     lease = take("first", heartbeat=0.05)
     lease.acquire()
-    word(repository, max(numbers(repository)) + 1)
-    word(repository, max(numbers(repository)) + 1)
+    record(repository, max(numbers(repository)) + 1)
+    record(repository, max(numbers(repository)) + 1)
 
     def lost() -> bool:
         try:
@@ -187,10 +144,12 @@ def test_another_word_under_the_next_number_ends_it(take: Take, repository: Repo
     assert numbers(repository) == before
 
 
-def test_a_release_leaves_the_word_of_who_took_it_over(take: Take, repository: Repository) -> None:
+def test_a_release_leaves_the_record_of_who_took_it_over(
+    take: Take, repository: Repository
+) -> None:
     lease = take("first")
     lease.acquire()
-    word(repository, 2)
+    record(repository, 2)
     lease.release()
     assert numbers(repository) == [1, 2]
 
@@ -221,7 +180,7 @@ def test_who_slept_through_its_time_does_not_take_the_lease_back(
     clock.sleep(121)
     with pytest.raises(LeaseLost):
         sleeper.check()
-    word(repository, 5, released=True, run="came and went")
+    record(repository, 5, released=True, run="came and went")
     for name in sizes(repository.store, names.LEASES):
         repository.store.delete(name)
     with take("third") as third:
@@ -239,7 +198,7 @@ def test_who_slept_through_its_time_does_not_take_the_lease_back(
 def test_a_dead_one_elsewhere_gives_way_after_its_time(
     take: Take, repository: Repository, clock: MovedClock
 ) -> None:
-    word(repository, 7)
+    record(repository, 7)
     clock.sleep(119)
     with pytest.raises(LeaseHeld, match="run other on elsewhere"):
         take("first").acquire()
@@ -255,6 +214,7 @@ from datetime import datetime, timezone
 sys.path[:0] = sys.argv[2:]
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Lease
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
+from ansible_collections.vmguard.azure.plugins.module_utils._storage import process
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from image_world import MovedClock
 repository = Repository.open(FolderStore(sys.argv[1]), None)
@@ -282,8 +242,8 @@ def test_a_killed_one_of_this_machine_gives_way_at_once(take: Take, repository: 
 def test_where_the_machine_cannot_be_told_nobody_is_called_dead(
     take: Take, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_module, "_place", lambda: "")
-    word(repository, 1, pid=2**22 + 1, place="")
+    monkeypatch.setattr(process, "place", lambda: "")
+    record(repository, 1, pid=2**22 + 1, place="")
     with pytest.raises(LeaseHeld):
         take("first").acquire()
 
@@ -300,24 +260,10 @@ def test_where_nothing_can_be_deleted_leases_follow_each_other(
     assert numbers(repository) == [1, 2, 3, 4, 5, 6]
 
 
-class Interposed(Wrapper):
-    """Does something before the first put."""
-
-    def __init__(self, store: Store, act: Callable[[], None]) -> None:
-        super().__init__(store)
-        self._act: Callable[[], None] | None = act
-
-    def put(self, name: str, data: bytes) -> None:
-        if self._act:
-            act, self._act = self._act, None
-            act()
-        super().put(name, data)
-
-
-def test_who_sees_another_begin_anew_gives_way_and_leaves_the_others_word(
+def test_who_sees_another_begin_anew_gives_way_and_leaves_the_others_record(
     take: Take, repository: Repository
 ) -> None:
-    word(repository, 5, released=True)
+    record(repository, 5, released=True)
     winner = take("winner")
 
     def begin_anew() -> None:
@@ -366,13 +312,13 @@ def test_a_lease_whose_answer_was_lost_is_free_again_after_its_time(
     ],
 )
 def test_what_is_no_lease_is_damage(repository: Repository, take: Take, fields: Any) -> None:
-    word(repository, 1, **fields)
+    record(repository, 1, **fields)
     with pytest.raises(DamagedObject, match=f"{names.LEASES}{SCOPE}/000000000001"):
         take("first").acquire()
 
 
 def test_an_absurd_process_is_not_called_dead(repository: Repository, take: Take) -> None:
-    word(repository, 1, pid=10**30, place=lease_module._place())
+    record(repository, 1, pid=10**30, place=process.place())
     with pytest.raises(LeaseHeld):
         take("first").acquire()
 

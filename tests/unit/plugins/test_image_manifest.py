@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
+    InputError,
+    StorageUnavailable,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._image import report
+from ansible_collections.vmguard.azure.plugins.module_utils._repository import (
+    catalog,
+    manifest,
+    names,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     BackupNotFound,
     DamagedObject,
@@ -18,15 +28,19 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.reposito
 from image_world import (
     CHUNK,
     MIB,
+    NOW,
+    PASSPHRASE,
     VM_ID,
     World,
     disk_image,
+    folder_of,
     make_manifest,
     make_repository,
     random_disk,
     sizes,
     verify,
 )
+from storage_backends import FaultyStore
 
 Edit = Callable[[dict[str, Any]], Any]
 
@@ -144,6 +158,10 @@ HOSTILE: dict[str, Edit] = {
     "end without zone": top(finished="2026-09-01T01:00:00"),
     "time as a number": top(started=5),
     "source a list": top(source=[]),
+    "indications a number": lambda body: body["source"].update(indications=5),
+    "indications of numbers": lambda body: body["source"].update(indications=[5]),
+    "consistency a list": lambda body: body["source"].update(consistency=[]),
+    "same moment a number": lambda body: body["source"].update(same_moment=1),
     "configuration null": top(configuration=None),
     "warnings text": top(warnings="none"),
     "warnings of numbers": top(warnings=[1]),
@@ -240,3 +258,101 @@ def test_a_huge_manifest_is_refused_unread(repository: Repository) -> None:
     assert sizes(repository.store, names.MANIFESTS)[name] < 10_000
     with pytest.raises(DamagedObject, match="are the most"):
         manifest.read(repository, name)
+
+
+# -- foreign objects among the manifests
+
+
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE], ids=["clear", "encrypted"])
+@pytest.mark.parametrize("key", ["0" * 32, "f" * 32], ids=["before", "behind"])
+def test_a_foreign_object_of_a_backups_id_shadows_nothing(
+    tmp_path: Path, passphrase: str | None, key: str
+) -> None:
+    repository = make_repository(tmp_path / "place", passphrase)
+    backup = World(repository).back_up(random_disk(MIB, 1))
+    genuine, foreign = name_of(repository, backup), names.manifest(key, backup.id)
+    repository.store.put(foreign, b"garbage")
+    assert manifest.locate(repository, backup.id) == genuine
+    assert manifest.find(repository, backup.id) == backup
+    found = report.find(repository, backup=backup.id)
+    assert (found.names, found.damaged) == ([genuine], [])
+    told = verify(repository)
+    assert list(told.objects) == [foreign]
+    assert told.backups == [] and told.verified_backups == 1
+    damaged = report.contents(repository, NOW)["damaged"]
+    assert [one["object"] for one in damaged] == [foreign]
+
+
+def test_where_none_of_an_id_is_genuine_each_is_named(repository: Repository) -> None:
+    backup = World(repository).back_up(random_disk(MIB, 1))
+    folder = folder_of(repository)
+    (folder / name_of(repository, backup)).write_bytes(b"rot")
+    repository.store.put(names.manifest("0" * 32, backup.id), b"garbage")
+    with pytest.raises(DamagedObject):
+        manifest.find(repository, backup.id)
+    found = report.find(repository, backup=backup.id)
+    assert found.damaged_names == manifest.located(repository, backup.id)
+    assert len(found.damaged_names) == 2
+    assert [one["id"] for one in verify(repository).backups] == [backup.id] * 2
+
+
+def test_an_id_that_two_machines_have_is_told(repository: Repository) -> None:
+    other = VM_ID.replace("web", "db")
+    for vm in (VM_ID, other):
+        manifest.write(repository, make_manifest(1, [disk_image(MIB)], vm))
+    with pytest.raises(InputError, match=f"several machines have the id .*{other}, {VM_ID}"):
+        manifest.find(repository, make_manifest(1, []).id)
+
+
+NO_TIMES = [
+    "20269999t999999z-00000000", "00000000t000000z-00000000", "20260230t010000z-00000000",
+    "20260901t250000z-00000000", "99991231t235959z-ffffffff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("backup_id", NO_TIMES)
+def test_a_name_that_is_no_time_is_garbage(repository: Repository, backup_id: str) -> None:
+    backup = World(repository).back_up(random_disk(MIB, 1))
+    key = manifest.vm_key(repository, VM_ID)
+    assert names.moment(backup_id) is None
+    forged = names.manifest(key, backup_id)
+    repository.write(forged, {**backup.body(CHUNK), "id": backup_id})
+    with pytest.raises(DamagedObject, match="not the time of a backup"):
+        manifest.find(repository, backup_id)
+    assert catalog.of_vm(repository, "web", None) == [name_of(repository, backup)]
+    assert list(verify(repository).objects) == [forged]
+
+
+@pytest.mark.parametrize("after", ["", *NO_TIMES, "no id", "99991231t235959z-f423f000"])
+def test_ids_follow_times_only(after: str) -> None:
+    assert names.new_backup_id(NOW, b"\1\2", after=after) == "20260901t010000z-00000102"
+
+
+def test_an_id_follows_one_that_is_ahead() -> None:
+    ahead = "20991231t235959z-f423fabc"
+    later = names.new_backup_id(NOW, b"\1\2", after=ahead)
+    assert later == "21000101t000000z-00000102" > ahead
+    assert names.moment(ahead) == datetime(2099, 12, 31, 23, 59, 59, 999999, timezone.utc)
+
+
+# -- the commit
+
+
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE], ids=["clear", "encrypted"])
+def test_a_commit_whose_answer_is_lost_is_one(tmp_path: Path, passphrase: str | None) -> None:
+    repository = make_repository(tmp_path / "place", passphrase)
+    backup = make_manifest(1, [disk_image(MIB)])
+    lost = FaultyStore(repository.store, 1, methods=("put",), lost_answer=True)
+    manifest.write(Repository(lost, repository.settings, repository.codec), backup)
+    assert lost.failures == 1
+    assert manifest.find(repository, backup.id) == backup
+
+
+def test_a_commit_that_did_not_reach_the_storage_is_none(repository: Repository) -> None:
+    backup = make_manifest(1, [disk_image(MIB)])
+    for methods, told in ((("put",), False), (("put", "get"), True)):
+        faulty = FaultyStore(repository.store, 1, methods=methods, lasting=True)
+        with pytest.raises(StorageUnavailable) as caught:
+            manifest.write(Repository(faulty, repository.settings, repository.codec), backup)
+        assert ("cannot be told: backup_info shows it" in str(caught.value.hint)) == told
+        assert manifest.listed(repository) == []

@@ -30,7 +30,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.reposito
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 from image_world import PASSPHRASE, flipped, make_repository, sizes
-from storage_backends import AppendOnlyStore, FaultyStore
+from storage_backends import FaultyStore
 
 pytest_plugins = ["storage_backends"]
 
@@ -110,58 +110,6 @@ def test_a_wrong_or_missing_or_needless_passphrase_is_refused(folder: Path, tmp_
         reopened(tmp_path / "clear", PASSPHRASE)
     with pytest.raises(InputError, match="cannot be empty"):
         make_repository(tmp_path / "empty", "")
-
-
-def test_a_changed_passphrase_opens_the_same_data_and_the_old_one_nothing(folder: Path) -> None:
-    repository = make_repository(folder, PASSPHRASE)
-    repository.write(NAME, CONTENT)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    old = key_file(folder)
-    assert repository.change_passphrase(PASSPHRASE, "new") == []
-    assert {path for path in before if not path.exists()} == {old}
-    assert all(path.read_bytes() == data for path, data in before.items() if path != old)
-    assert reopened(folder, "new").read(NAME, 1000) == CONTENT
-    with pytest.raises(WrongPassphrase):
-        reopened(folder, PASSPHRASE)
-
-
-def test_a_passphrase_is_changed_by_who_knows_it_only(folder: Path, tmp_path: Path) -> None:
-    repository = make_repository(folder, PASSPHRASE)
-    with pytest.raises(WrongPassphrase):
-        repository.change_passphrase("wrong", "new")
-    with pytest.raises(InputError, match="cannot be empty"):
-        repository.change_passphrase(PASSPHRASE, "")
-    with pytest.raises(InputError, match="not encrypted"):
-        make_repository(tmp_path / "clear").change_passphrase("", "new")
-    assert reopened(folder, PASSPHRASE).id == repository.id
-
-
-def test_where_nothing_can_be_deleted_the_old_key_is_named(folder: Path) -> None:
-    make_repository(folder, PASSPHRASE)
-    old = key_file(folder)
-    append_only = AppendOnlyStore(FolderStore(str(folder)))
-    left = Repository.open(append_only, PASSPHRASE).change_passphrase(PASSPHRASE, "new")
-    assert left == [f"keys/{old.name}"]
-    assert reopened(folder, "new").id == reopened(folder, PASSPHRASE).id
-
-
-@pytest.mark.parametrize("lost_answer", [False, True])
-def test_a_passphrase_change_that_fails_at_any_write_leaves_one_that_opens(
-    tmp_path: Path, lost_answer: bool
-) -> None:
-    for number in (1, 2):
-        folder = tmp_path / f"repository-{number}"
-        make_repository(folder, PASSPHRASE)
-        faulty = FaultyStore(FolderStore(str(folder)), number, lost_answer=lost_answer)
-        with pytest.raises(StorageUnavailable):
-            Repository.open(faulty, PASSPHRASE).change_passphrase(PASSPHRASE, "new")
-        opened = 0
-        for passphrase in (PASSPHRASE, "new"):
-            try:
-                opened += reopened(folder, passphrase) is not None
-            except WrongPassphrase:
-                continue
-        assert opened
 
 
 def test_a_newer_format_is_not_touched(folder: Path) -> None:
@@ -347,6 +295,80 @@ def test_without_any_key_the_sentence_says_so(folder: Path) -> None:
     key_file(folder).unlink()
     with pytest.raises(DamagedObject, match="there is no key"):
         reopened(folder, PASSPHRASE)
+
+
+@pytest.mark.parametrize("which", [names.CONFIG, "key"])
+def test_what_does_not_open_sends_nobody_to_what_cannot_open_it_either(
+    folder: Path, which: str
+) -> None:
+    make_repository(folder, PASSPHRASE)
+    path = key_file(folder) if which == "key" else folder / which
+    for text in ("{", "x" * 70_000):
+        path.write_text(text)
+        with pytest.raises(DamagedObject) as caught:
+            reopened(folder, PASSPHRASE)
+        assert "Put back a copy" in str(caught.value.hint)
+        assert "backup_verify" not in str(caught.value.hint)
+    path.unlink()
+    with pytest.raises(RepositoryError) as missing:
+        reopened(folder, PASSPHRASE)
+    assert "backup_verify" not in str(missing.value.hint)
+
+
+def put_keys(folder: Path, count: int, **cost: int) -> list[str]:
+    """Keys of somebody who may add objects: whole, of a cost of his own, and opened by nobody."""
+    body = json.loads(key_file(folder).read_text())
+    made = []
+    for number in range(count):
+        changed = {**body, **cost, "salt": f"{number:032x}", "check": None}
+        forged_key(lambda _unused: None)(changed)
+        path = folder / "keys" / f"{number:032x}.json"
+        path.write_text(json.dumps(changed))
+        made.append(f"keys/{path.name}")
+    return made
+
+
+@pytest.fixture
+def spent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The work of each call of scrypt."""
+    calls: list[int] = []
+    real = hashlib.scrypt
+
+    def counted(passphrase: bytes, **options: Any) -> bytes:
+        calls.append(options["n"] * options["r"] * options["p"])
+        # The work itself is not done, where it is more than the usual.
+        cheap = {**options, "n": 2} if calls[-1] > keys.USUAL_WORK else options
+        return real(passphrase, **cheap)
+
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    return calls
+
+
+def test_keys_that_cost_much_do_not_keep_the_usual_one_waiting(
+    folder: Path, spent: list[int]
+) -> None:
+    make_repository(folder, PASSPHRASE)
+    dear = put_keys(folder, 63, n=1 << 18, p=2)
+    del spent[:]
+    assert reopened(folder, PASSPHRASE)
+    assert spent == [keys.USUAL_WORK]
+    del spent[:]
+    with pytest.raises(WrongPassphrase) as caught:
+        reopened(folder, "wrong")
+    assert sum(spent) <= 64 * keys.USUAL_WORK
+    assert dear[-1] in str(caught.value.hint)
+
+
+def test_a_key_of_absurd_cost_is_never_tried_and_told(folder: Path, spent: list[int]) -> None:
+    make_repository(folder, PASSPHRASE)
+    (absurd,) = put_keys(folder, 1, n=1 << 18, p=16)
+    del spent[:]
+    opened = reopened(folder, PASSPHRASE)
+    assert spent == [keys.USUAL_WORK]
+    assert [absurd in text and "too much" in text for text in opened.warnings] == [True]
+    with pytest.raises(WrongPassphrase) as caught:
+        reopened(folder, "wrong")
+    assert absurd in str(caught.value.hint)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def run(
         made.update(options)
         return FakeModule()
 
-    monkeypatch.setattr(_module, "AnsibleModule", factory)
+    monkeypatch.setattr(_module, "Module", factory)
     with pytest.raises(Ended) as end:
         _module.run_module(act, {"own": {}}, waits=waits, mutually_exclusive=[("a", "b")])
     return end.value, made
@@ -159,6 +159,6 @@ def test_an_error_of_the_engine_is_a_failure(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_module, "AnsibleModule", lambda **_options: FakeModule())
+    monkeypatch.setattr(_module, "Module", lambda **_options: FakeModule())
     with pytest.raises(ZeroDivisionError):
         _module.run_module(lambda _task: {"a": 1 // 0}, {})

@@ -13,10 +13,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.storage_pro
     disk_id as id_of,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.journal import Place
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.machine import MachineChanged
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
+    DiskPlan,
     Point,
     SourceDisk,
-    TargetDisk,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,12 +76,17 @@ class AzureVm:
             Refused: Azure would not.
         """
         self.updates += 1
-        assert not {"resources", "etag"} & request.keys()
-        assert not {"vmId", "instanceView", "provisioningState"} & request["properties"].keys()
+        # Only the disks: all else of the machine stays as whoever else sets it.
+        assert request.keys() == {"properties"}
+        assert request["properties"].keys() == {"storageProfile"}
         storage = request["properties"]["storageProfile"]
         before = attached_disks(self.body)
-        after: Attachments = {None: self._os_disk(before[None], storage["osDisk"])}
-        for asked in storage["dataDisks"]:
+        after: Attachments = {None: before[None]}
+        if "osDisk" in storage:
+            after[None] = self._os_disk(before[None], storage["osDisk"])
+        if "dataDisks" not in storage:
+            after |= {lun: one for lun, one in before.items() if lun is not None}
+        for asked in storage.get("dataDisks", []):
             if asked["lun"] in after:
                 raise Refused(f"LUN {asked['lun']} is named twice.")
             after[asked["lun"]] = self._data_disk(before.get(asked["lun"]), asked)
@@ -119,79 +126,130 @@ def shown(disks: Attachments) -> dict[int | None, tuple[str, str]]:
     return {lun: (id_of(one), one["caching"]) for lun, one in disks.items()}
 
 
+Swap = tuple[Attachments, list[Place], Attachments]
+
+
 @st.composite
-def swaps(draw: st.DrawFn) -> tuple[Attachments, Attachments]:
-    """What a machine has, and what it is to have: for each LUN kept, changed, gone or new."""
+def swaps(draw: st.DrawFn) -> Swap:
+    """What a machine has, what is swapped, and the entries of the new disks."""
     have: Attachments = {None: entry("os", None, draw(st.sampled_from(CACHING)))}
-    wanted: Attachments = {None: have[None]}
-    if draw(st.booleans()):
+    places: list[Place] = []
+    entries: Attachments = {}
+
+    def swapped(lun: int | None, old: str, new: str) -> None:
         # A restored disk is attached, wherever the machine's first one came from.
-        wanted[None] = {**entry("new-os", None, draw(st.sampled_from(CACHING))),
-                        "createOption": "Attach"}  # fmt: skip
-        del wanted[None]["osType"]
-    for lun in draw(st.sets(st.integers(0, 63), max_size=8)):
-        caching = draw(st.sampled_from(CACHING))
-        fate = draw(st.sampled_from(("kept", "changed", "gone", "new")))
+        made = {**entry(new, lun, draw(st.sampled_from(CACHING))), "createOption": "Attach"}
+        entries[lun] = {key: made[key] for key in made if key not in ("osType", "diskSizeGB")}
+        held = machine.remembered(have[lun]) if lun in have else {}
+        places.append(Place(lun, disk_called(old) if old else "", disk_called(new), held))
+
+    if draw(st.booleans()):
+        swapped(None, "os", "new-os")
+    for lun in sorted(draw(st.sets(st.integers(0, 63), max_size=8))):
+        fate = draw(st.sampled_from(("kept", "changed", "new")))
         if fate != "new":
-            have[lun] = entry(f"disk{lun}", lun, caching)
-        if fate == "kept":
-            wanted[lun] = have[lun]
-        elif fate != "gone":
-            wanted[lun] = entry(f"new{lun}", lun, draw(st.sampled_from(CACHING)))
-    return have, wanted
+            have[lun] = entry(f"disk{lun}", lun, draw(st.sampled_from(CACHING)))
+        if fate != "kept":
+            swapped(lun, f"disk{lun}" if fate == "changed" else "", f"new{lun}")
+    return have, places, entries
+
+
+def run_updates(
+    vm: AzureVm, places: list[Place], entries: Attachments, *, back: bool = False, most: int = 9
+) -> int:
+    """Send one update after the other, each worked out from what the machine has then."""
+    for sent in range(most):
+        body = machine.swap_update(vm.body, places, entries, back=back)
+        if body is None:
+            return sent
+        vm.update(body)
+    return most
+
+
+def originals(places: list[Place]) -> Attachments:
+    return {place.lun: machine.original_entry(place) for place in places if place.old}
 
 
 @given(swaps())
-def test_the_updates_end_at_the_wanted_disks(swap: tuple[Attachments, Attachments]) -> None:
-    have, wanted = swap
+def test_the_updates_end_at_the_new_disks(swap: Swap) -> None:
+    have, places, entries = swap
     vm = AzureVm(have)
-    steps = machine.with_disks(vm.body, wanted)
-    for step in steps:
-        vm.update(step)
-    assert shown(attached_disks(vm.body)) == shown(wanted)
-    assert len(steps) <= 2
-    assert machine.with_disks(vm.body, wanted) == []
-    kept = {id_of(have[lun]) for lun in have if wanted.get(lun) is have[lun]}
+    assert run_updates(vm, places, entries) <= 2
+    assert shown(attached_disks(vm.body)) == shown({**have, **entries})
+    kept = {id_of(one) for lun, one in have.items() if lun not in entries}
     assert not kept & vm.detached
 
 
-@given(swaps())
-def test_the_updates_lead_back_from_halfway(swap: tuple[Attachments, Attachments]) -> None:
-    have, wanted = swap
+@given(swaps(), st.integers(0, 2))
+def test_the_updates_lead_back_from_anywhere(swap: Swap, sent: int) -> None:
+    have, places, entries = swap
     vm = AzureVm(have)
-    for step in machine.with_disks(vm.body, wanted)[:1]:
-        vm.update(step)
-    for step in machine.with_disks(vm.body, have):
-        vm.update(step)
+    run_updates(vm, places, entries, most=sent)
+    run_updates(vm, places, originals(places), back=True)
     assert shown(attached_disks(vm.body)) == shown(have)
-    assert vm.updates <= 3
+
+
+@given(swaps())
+def test_what_is_attached_meanwhile_elsewhere_stays(swap: Swap) -> None:
+    have, places, entries = swap
+    vm = AzureVm(have)
+    run_updates(vm, places, entries, most=1)
+    free = next(lun for lun in range(64) if lun not in {**have, **entries})
+    vm.body["properties"]["storageProfile"]["dataDisks"].append(entry("guest", free))
+    run_updates(vm, places, entries)
+    assert id_of(attached_disks(vm.body)[free]) == disk_called("guest")
+    run_updates(vm, places, originals(places), back=True)
+    assert shown(attached_disks(vm.body)) == shown({**have, free: entry("guest", free)})
 
 
 def test_a_kept_disk_is_sent_as_it_is() -> None:
     have: Attachments = {None: entry("os"), 0: entry("a", 0, "ReadOnly"), 5: entry("b", 5)}
     have[0]["writeAcceleratorEnabled"] = True
-    first, second = machine.with_disks(vm_with(have), {**have, 5: entry("c", 5, "ReadWrite")})
-    kept = first["properties"]["storageProfile"]["dataDisks"]
-    assert [disk["name"] for disk in kept] == ["a"]
-    assert kept[0]["writeAcceleratorEnabled"] and kept[0]["caching"] == "ReadOnly"
-    assert "diskSizeGB" not in kept[0] and kept[0]["managedDisk"] == {"id": disk_called("a")}
-    assert second["properties"]["storageProfile"]["dataDisks"][0] == kept[0]
-    assert [disk["lun"] for disk in second["properties"]["storageProfile"]["dataDisks"]] == [0, 5]
+    places = [Place(5, disk_called("b"), disk_called("c"))]
+    body = machine.swap_update(vm_with(have), places, {5: entry("c", 5, "ReadWrite")})
+    profile = (body or {})["properties"]["storageProfile"]
+    assert "osDisk" not in profile
+    [kept] = profile["dataDisks"]
+    assert kept["name"] == "a" and kept["writeAcceleratorEnabled"] and kept["caching"] == "ReadOnly"
+    assert "diskSizeGB" not in kept and kept["managedDisk"] == {"id": disk_called("a")}
 
 
 def test_ids_in_other_casing_are_no_change() -> None:
     have: Attachments = {None: entry("os"), 0: entry("a", 0)}
-    wanted = copy.deepcopy(have)
-    wanted[0]["managedDisk"]["id"] = disk_called("a").upper()
-    assert machine.with_disks(vm_with(have), wanted) == []
+    places = [Place(0, disk_called("old"), disk_called("a").upper())]
+    assert machine.swap_update(vm_with(have), places, {}) is None
 
 
-def test_an_update_leaves_the_machine_it_was_made_of_alone() -> None:
-    have: Attachments = {None: entry("os"), 0: entry("a", 0)}
-    vm = vm_with(have)
-    before = copy.deepcopy(vm)
-    assert machine.with_disks(vm, {None: entry("new-os")})
-    assert vm == before
+def test_a_place_that_somebody_else_uses_is_refused() -> None:
+    have: Attachments = {None: entry("os"), 0: entry("guest", 0)}
+    places = [Place(0, disk_called("a"), disk_called("new"))]
+    with pytest.raises(
+        MachineChanged, match="lun0 of vm1 now holds guest, which somebody attached"
+    ):
+        machine.swap_update(vm_with(have), places, {0: entry("new", 0)})
+
+
+def test_a_disk_that_was_moved_is_not_attached_twice() -> None:
+    have: Attachments = {None: entry("os"), 5: entry("a", 5)}
+    places = [Place(0, disk_called("a"), disk_called("new"))]
+    with pytest.raises(
+        MachineChanged, match="a, which belongs at lun0 of vm1, is attached at lun5"
+    ):
+        machine.swap_update(vm_with(have), places, originals(places), back=True)
+
+
+def test_a_disk_that_is_being_detached_is_left_alone() -> None:
+    have: Attachments = {None: entry("os"), 0: entry("a", 0), 1: entry("b", 1)}
+    have[1]["toBeDetached"] = True
+    places = [Place(0, disk_called("a"), disk_called("new"))]
+    with pytest.raises(MachineChanged, match="b of vm1 is being detached by somebody"):
+        machine.swap_update(vm_with(have), places, {0: entry("new", 0)})
+
+
+def test_what_goes_with_the_machine_still_does() -> None:
+    made = machine.restored_entry(target(3, caching="ReadOnly"), {"deleteOption": "Delete"})
+    assert (made["lun"], made["deleteOption"], made["caching"]) == (3, "Delete", "ReadOnly")
+    assert machine.restored_entry(target(3), {})["deleteOption"] == "Detach"
 
 
 def source(lun: int | None, **more: Any) -> SourceDisk:
@@ -204,9 +262,9 @@ def source(lun: int | None, **more: Any) -> SourceDisk:
     return SourceDisk(**{**facts, **more})
 
 
-def target(lun: int | None, **more: Any) -> TargetDisk:
+def target(lun: int | None, **more: Any) -> DiskPlan:
     own = source(lun, **more)
-    return TargetDisk(own, "rg", f"new-{own.name}", {}, disk_called(f"new-{own.name}"))
+    return DiskPlan(own, disk_called(f"new-{own.name}"), {})
 
 
 def point(**metadata: Any) -> Point:

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
 from ansible_collections.vmguard.azure.plugins.module_utils._restore import plan
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.new_vm import check_vm_name
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import Point, SourceDisk
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.prepare import check_vm_name
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.restore_point import (
+    source_disks,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +37,7 @@ def make_point(*data: dict[str, Any], **metadata: Any) -> Point:
     facts = {"storageProfile": storage, **metadata}
     return Point(
         POINT_ID, "westeurope", facts, "2026-09-01T10:15:00.1234567+00:00", None,
-        plan.source_disks(facts),
+        source_disks(facts),
     )  # fmt: skip
 
 
@@ -42,7 +45,7 @@ def body_of(disk: SourceDisk, point: Point, **more: Any) -> dict[str, Any]:
     options: dict[str, Any] = {
         "tags": {}, "original": None, "zones": None, "sku": None, "encryption_set_id": None, **more,
     }  # fmt: skip
-    return plan.disk_body(disk, point, **options)
+    return plan.plan_disk(disk, point, f"{GROUP}/disks/new", **options).body
 
 
 def name_of(pattern: str, disk: SourceDisk, vm: str = "vm2") -> str:
@@ -63,7 +66,7 @@ def test_disks_that_the_point_holds_nothing_of_are_not_there() -> None:
     del without["diskRestorePoint"]
     point = make_point(without, raw_disk("b", 1))
     assert [disk.name for disk in point.disks] == ["os", "b"]
-    assert plan.source_disks({"storageProfile": {"dataDisks": [raw_disk("b", 1)]}})[0].lun == 1
+    assert source_disks({"storageProfile": {"dataDisks": [raw_disk("b", 1)]}})[0].lun == 1
 
 
 def test_everything_known_of_a_disk_is_read() -> None:
@@ -93,8 +96,10 @@ def test_an_identity_does_not_depend_on_casing() -> None:
 
 def test_identity_tags_find_their_restore_and_no_other() -> None:
     tags = plan.identity_tags(make_point(), "mark")
-    assert plan.tagged({"tags": tags}, "mark") and not plan.tagged({"tags": tags}, "other")
-    assert not plan.tagged({}, "mark") and not plan.tagged(None, "mark")
+    assert plan.made_by_restore({"tags": tags}, "mark") and not plan.made_by_restore(
+        {"tags": tags}, "other"
+    )
+    assert not plan.made_by_restore({}, "mark") and not plan.made_by_restore(None, "mark")
     assert POINT_ID in tags.values()
 
 
@@ -140,8 +145,10 @@ def test_long_names_are_cut_and_stay_apart(length: int, pattern: str) -> None:
 
 def test_two_disks_of_one_name_are_refused() -> None:
     point = make_point(raw_disk("a", 0))
-    disks = [plan.target_disk("s", "rg", name, disk, {}) for name, disk in
-             zip(("Same", "same"), point.disks, strict=True)]  # fmt: skip
+    disks = [
+        plan.DiskPlan(disk, f"{GROUP}/disks/{name}", {})
+        for name, disk in zip(("Same", "same"), point.disks, strict=True)
+    ]
     with pytest.raises(InputError, match=r"gives os and a the same name same; put \{role\}"):
         plan.check_distinct(disks)
     plan.check_distinct(disks[:1])
@@ -202,6 +209,24 @@ def test_what_the_replaced_disk_was_set_to_is_kept() -> None:
     assert {key: body["properties"][key] for key in policy} == policy
     assert "timeCreated" not in body["properties"]
     assert body["tags"] == {"own": "1", "a": "new"}
+
+
+def test_tags_of_an_earlier_restore_are_not_kept() -> None:
+    point = make_point(raw_disk("data", 0))
+    held = {"own": "1", plan.IDENTITY_TAG: "x", plan.RUN_TAG: "r@d", plan.CONTENT_TAG: "filling"}
+    assert body_of(point.disks[1], point, original={"tags": held})["tags"] == {"own": "1"}
+
+
+def test_a_number_fits_into_a_long_name() -> None:
+    disk = plan.DiskPlan(make_point().disks[0], f"{GROUP}/disks/{'d' * 80}", {})
+    assert disk.numbered(12).name == f"{'d' * 77}-12"
+    assert disk.numbered(12).group == "rg"
+
+
+def test_what_a_run_made_is_told_by_its_tag() -> None:
+    disk = {"tags": {plan.RUN_TAG: "run1@vm2_os"}}
+    assert plan.made_by_run(disk, "run1") and not plan.made_by_run(disk, "run")
+    assert not plan.made_by_run({"tags": None}, "run1") and not plan.made_by_run(None, "run1")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     NotFound,
     VmguardError,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.source import (
-    Wanted,
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.restore_point import (
+    PointWanted,
     find_point,
 )
 
@@ -94,7 +94,7 @@ def arm() -> FakeArm:
 def find(arm: FakeArm, **options: Any) -> str:
     """The id of the point, below the subscription."""
     nothing = dict.fromkeys(("collection", "collection_group", "restore_point", "at"))
-    wanted = Wanted(**{**nothing, "group": "rg", "vm": "vm1", **options})
+    wanted = PointWanted(**{**nothing, "group": "rg", "vm": "vm1", **options})
     return find_point(arm, wanted).id.partition("/restorePointCollections/")[2]  # type: ignore[arg-type]
 
 
@@ -208,7 +208,7 @@ def test_what_is_not_there_is_told(arm: FakeArm, options: dict[str, Any], senten
 
 
 def test_a_point_knows_its_region_its_disks_and_what_it_leaves_out(arm: FakeArm) -> None:
-    wanted = Wanted("rg", "vm1", None, None, "old", None)
+    wanted = PointWanted("rg", "vm1", None, None, "old", None)
     point = find_point(arm, wanted)  # type: ignore[arg-type]
     assert (point.location, point.consistency) == ("westeurope", "CrashConsistent")
     assert [disk.disk_restore_point_id for disk in point.disks] == ["old-os"]

@@ -210,7 +210,7 @@ def test_foreign_blobs_are_not_listed(azurite: Azurite, container: str) -> None:
     inside.upload_blob("vm/folder", b"", metadata={"hdi_isfolder": "true"})
     store = opened(azurite, container, prefix="vm")
     assert [found.name for found in store.list()] == ["a/one"]
-    assert sorted(store.strangers()) == [".hidden", "README", "a..b", "tmp/one"]
+    assert sorted(store.foreign_objects()) == [".hidden", "README", "a..b", "tmp/one"]
 
 
 def test_long_listings_come_in_pages(azurite: Azurite, container: str, front: StorageFront) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -10,10 +11,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     StorageDenied,
     StorageError,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._storage import folder as folder_module
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 
 from tools import tree
@@ -51,10 +51,6 @@ print([found.name for found in store.list()], store.get("packs/small", 10))
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(tree.COLLECTIONS)}
-
-
-def at(days: int) -> datetime:
-    return datetime.now(timezone.utc) + timedelta(days=days)
 
 
 @pytest.fixture
@@ -103,7 +99,7 @@ def test_a_folder_that_is_not_there(root: Path) -> None:
         with pytest.raises(StorageError, match=f"There is no folder {root}") as caught:
             attempt()
         assert caught.value.code == "FolderNotFound"
-    assert store.remove_leftovers(at(1)) == 0
+    assert store.remove_leftovers() == 0
     assert not root.exists()
 
 
@@ -162,7 +158,7 @@ def test_a_linked_folder_is_not_entered(
     before = sorted(outside.rglob("*"))
     attempts = [lambda: store.put("packs/ab/two", b"ours")]
     if linked == "tmp":
-        attempts.append(lambda: store.remove_leftovers(at(1)))
+        attempts.append(lambda: store.remove_leftovers(everything=True))
     else:
         attempts += [*actions(store, "packs/ab/one"), lambda: store.delete("packs/ab/one")]
         attempts.append(lambda: list(store.list()))
@@ -203,21 +199,39 @@ def test_foreign_files_are_not_listed(store: FolderStore, root: Path) -> None:
     (root / "tmp" / "file").touch()
     (root / "tmp2" / "Deep").touch()
     assert [found.name for found in store.list()] == ["tmp2/file"]
-    assert list(store.strangers()) == [
+    assert list(store.foreign_objects()) == [
         ".hidden", "README", "Thumbs.db", "a b", "packs~", "tmp2/Deep"
     ]  # fmt: skip
 
 
-def test_leftovers_of_others_stay(store: FolderStore, root: Path) -> None:
+def test_what_a_live_writer_may_be_writing_stays(store: FolderStore, root: Path) -> None:
     store.put("one", b"content")
-    old, young, foreign = (root / "tmp" / name for name in ("0" * 32, "1" * 32, "notes.txt"))
-    for path in (old, young, foreign):
-        path.write_bytes(b"half")
-    for path in (old, foreign):
-        os.utime(path, (1_000_000, 1_000_000))
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+    here = folder_module._temporary_name()
+    place, ours, entropy = here.split("-")
+    elsewhere = "0" * 16 if place != "0" * 16 else "1" * 16
+    kept = {
+        "ours, alive": here,
+        "of another machine": f"{elsewhere}-{child.pid}-{entropy}",
+        "without a process": "1" * 32,
+        "somebody's": "notes.txt",
+    }
+    gone = {
+        "of a dead process": f"{place}-{child.pid}-{entropy}",
+        "old, of another machine": f"{elsewhere}-{ours}-{entropy}",
+        "old, without a process": "0" * 32,
+    }
+    for name in (*kept.values(), *gone.values()):
+        (root / "tmp" / name).write_bytes(b"half")
+    for what, name in (*gone.items(), *kept.items()):
+        if what.startswith(("old", "somebody")):
+            os.utime(root / "tmp" / name, (1_000_000, 1_000_000))
     assert [found.name for found in store.list()] == ["one"]
-    assert store.remove_leftovers(at(-1)) == 1
-    assert sorted((root / "tmp").iterdir()) == sorted([young, foreign])
+    assert store.remove_leftovers() == len(gone)
+    assert sorted(path.name for path in (root / "tmp").iterdir()) == sorted(kept.values())
+    assert store.remove_leftovers(everything=True) == 3
+    assert [path.name for path in (root / "tmp").iterdir()] == ["notes.txt"]
 
 
 def test_without_hard_links_one_still_wins(
@@ -319,26 +333,31 @@ def test_a_killed_writer_leaves_nothing_that_counts(store: FolderStore, root: Pa
         + "    store.put(f'packs/{sys.argv[2]}-{number}', bytes([number % 256]) * (16 << 20))\n"
         + "    store.delete(f'packs/{sys.argv[2]}-{number - 2}') if number > 1 else None\n"
     )
-    leftovers = 0
+    temporary = root / "tmp"
+
+    def written() -> int:
+        """Bytes of the largest file that is being written."""
+        sizes = [0]
+        for path in temporary.iterdir() if temporary.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size if path.name not in before else 0)
+        return max(sizes)
+
+    leftovers, before = 0, set[str]()
     for attempt in range(6):
         command = [sys.executable, "-c", program, str(root), str(attempt)]
         with subprocess.Popen(command, env=environment()) as writer:
-            deadline = time.monotonic() + 60
-            temporary = root / "tmp"
-            while time.monotonic() < deadline and not (
-                temporary.is_dir() and len(list(temporary.iterdir())) > leftovers
-            ):
+            # Each time with more of it written; with all of it, while it is synced and named.
+            while written() < max(1, attempt * 16 * MIB // 5):
                 assert writer.poll() is None
-            # A little later each time: in the midst of writing, of syncing, of naming.
-            time.sleep(attempt * 0.004)
             writer.send_signal(signal.SIGKILL)
+        before = {path.name for path in temporary.iterdir()}
         leftovers = len(list(temporary.iterdir()))
         for found in store.list():
             number = int(found.name.rpartition("-")[2])
             assert store.get(found.name, 16 * MIB) == bytes([number % 256]) * (16 * MIB)
     assert leftovers > 0
-    assert store.remove_leftovers(at(-1)) == 0
-    assert store.remove_leftovers(at(1)) == leftovers
+    assert store.remove_leftovers() == leftovers
     assert list(temporary.iterdir()) == []
 
 

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from .._arm.client import ArmClient
-from .._compute.ids import SAFETY_PREFIX, ResourceId, resource_id, restore_point_id
-from .._compute.restore_point_collections import collections_of_vm, need_collection
-from .._compute.restore_points import collection_points, get_point, parse_point_id, shape_point
-from .._compute.status import parse_time
-from .._compute.virtual_machines import get_vm
-from .._errors import InputError, NotFound
-from .plan import Point, source_disks
+from ..._arm.client import ArmClient
+from ..._compute.ids import SAFETY_PREFIX, ResourceId, resource_id, restore_point_id
+from ..._compute.restore_point_collections import collections_of_vm, need_collection
+from ..._compute.restore_points import collection_points, get_point, parse_point_id, shape_point
+from ..._compute.status import parse_time
+from ..._compute.storage_profile import disk_entries, disk_restore_point_id
+from ..._compute.virtual_machines import get_vm
+from ..._errors import InputError, NotFound
+from ..plan import Point, Raw, SourceDisk
 
 LATEST = "latest"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PointWanted:
     """What the user asked for: a point by id, by name in a collection, the latest, or the one at a time."""
 
     group: str | None
@@ -33,7 +33,7 @@ class Wanted:
     at: str | None
 
 
-def find_point(arm: ArmClient, wanted: Wanted) -> Point:
+def find_point(arm: ArmClient, wanted: PointWanted) -> Point:
     """The restore point, ready to restore from.
 
     Raises:
@@ -50,7 +50,7 @@ def find_point(arm: ArmClient, wanted: Wanted) -> Point:
     return _chosen(arm, places, wanted)
 
 
-def _places(arm: ArmClient, wanted: Wanted) -> list[tuple[str, str]]:
+def _places(arm: ArmClient, wanted: PointWanted) -> list[tuple[str, str]]:
     """Resource group and name of the collections to look in."""
     group = wanted.collection_group or wanted.group
     if wanted.collection:
@@ -77,7 +77,7 @@ def _places(arm: ArmClient, wanted: Wanted) -> list[tuple[str, str]]:
     return found
 
 
-def _one_place(places: list[tuple[str, str]], wanted: Wanted) -> tuple[str, str]:
+def _one_place(places: list[tuple[str, str]], wanted: PointWanted) -> tuple[str, str]:
     if len(places) == 1:
         return places[0]
     names = ", ".join(f"{group}/{name}" for group, name in places)
@@ -106,7 +106,7 @@ def _named(arm: ArmClient, group: str, collection: str, name: str) -> Point:
     return make_point(raw, home["location"])
 
 
-def _chosen(arm: ArmClient, places: list[tuple[str, str]], wanted: Wanted) -> Point:
+def _chosen(arm: ArmClient, places: list[tuple[str, str]], wanted: PointWanted) -> Point:
     limit = parse_time(wanted.at) if wanted.at else None
     candidates = [
         (point_time(raw), raw, home["location"])
@@ -130,11 +130,11 @@ def _chosen(arm: ArmClient, places: list[tuple[str, str]], wanted: Wanted) -> Po
     )
 
 
-def point_time(raw: dict[str, Any]) -> datetime:
+def point_time(raw: Raw) -> datetime:
     return parse_time(raw["properties"]["timeCreated"])
 
 
-def why_not_ready(raw: dict[str, Any]) -> str | None:
+def why_not_ready(raw: Raw) -> str | None:
     """The reason why a restore point cannot be restored from, None when it can."""
     shaped = shape_point(raw)
     if shaped["ready_to_use"]:
@@ -143,7 +143,7 @@ def why_not_ready(raw: dict[str, Any]) -> str | None:
     return f"{holding['reason']}: {holding['message']}"
 
 
-def make_point(raw: dict[str, Any], location: str) -> Point:
+def make_point(raw: Raw, location: str) -> Point:
     properties = raw["properties"]
     metadata = properties["sourceMetadata"]
     return Point(
@@ -161,4 +161,31 @@ def make_point(raw: dict[str, Any], location: str) -> Point:
             }
             for item in properties.get("excludeDisks") or []
         ],
+    )
+
+
+def source_disks(metadata: Raw) -> list[SourceDisk]:
+    """The disks of a restore point: the OS disk first, then by LUN."""
+    return [
+        _source_disk(entry, entry.get("lun"))
+        for entry in disk_entries(metadata)
+        if disk_restore_point_id(entry)
+    ]
+
+
+def _source_disk(disk: Raw, lun: int | None) -> SourceDisk:
+    kept = disk["diskRestorePoint"]
+    encryption = kept.get("encryption") or {}
+    managed = disk.get("managedDisk") or {}
+    return SourceDisk(
+        name=disk["name"],
+        lun=lun,
+        disk_restore_point_id=kept["id"],
+        source_id=managed.get("id", ""),
+        size_gb=disk.get("diskSizeGB") or 0,
+        sku=managed.get("storageAccountType") or "Standard_LRS",
+        caching=disk.get("caching") or "None",
+        write_accelerator=bool(disk.get("writeAcceleratorEnabled")),
+        encryption_set_id=(encryption.get("diskEncryptionSet") or {}).get("id"),
+        os_type=disk.get("osType"),
     )

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
-from .._compute.ids import ResourceId, same_location
-from .._compute.status import parse_time
-from .._compute.storage_profile import by_place
-from .._errors import InputError, VmguardError
-from .._repository import catalog, manifest
-from .._repository.errors import BackupNotFound
-from .._repository.manifest import DiskImage, Manifest
-from .._repository.repository import Repository
-from .plan import Fill, Point, SourceDisk
+from ..._compute.ids import ResourceId, same_location
+from ..._compute.status import parse_time
+from ..._compute.storage_profile import by_place
+from ..._errors import InputError, VmguardError
+from ..._repository import catalog, manifest
+from ..._repository.errors import BackupNotFound, DamagedObject
+from ..._repository.manifest import DiskImage, Manifest
+from ..._repository.repository import Repository
+from ..plan import Fill, Point, SourceDisk
 
 LATEST = "latest"
 GIB = 1 << 30
@@ -67,7 +68,13 @@ def choose_backup(wanted: BackupWanted) -> Manifest:
         raise InputError("Say what to restore: backup (an id), or vm.")
     limit = parse_time(wanted.at) if wanted.at else None
     for name in reversed(catalog.of_vm(wanted.repository, wanted.vm, wanted.group)):
-        found = manifest.read(wanted.repository, name)
+        try:
+            found = manifest.read(wanted.repository, name)
+        except DamagedObject:
+            # A backup that began later, as its id says, is not the one that is looked for.
+            if limit is None or not _is_later(name, limit):
+                raise
+            continue
         if limit is None or parse_time(found.started) <= limit:
             return found
     when = f" of {wanted.at} or before" if wanted.at else ""
@@ -76,6 +83,12 @@ def choose_backup(wanted: BackupWanted) -> Manifest:
         resource=wanted.vm,
         hint="backup_info lists the backups of a repository.",
     )
+
+
+def _is_later(name: str, limit: datetime) -> bool:
+    """Whether a manifest's id says that the backup began after this moment."""
+    stamp = f"{limit.astimezone(timezone.utc):%Y%m%dt%H%M%Sz}"
+    return name.rpartition("/")[2][: len(stamp)] > stamp
 
 
 def make_point(backup: Manifest, wanted: BackupWanted) -> Point:

@@ -1,0 +1,311 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may restore: of two runs on one machine, or on the same new disks, one works.
+
+The record of a run (``journal``) is its lock. On a machine it is taken with If-Match, so that of
+two one wins. Disks have no entity tag: there a run writes its record, reads it back, waits and
+reads again, and gives way to any other that it finds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from .._arm.client import ArmClient
+from .._clock import SystemClock
+from .._compute.disks import find_disk, update_disk
+from .._compute.ids import ResourceId
+from .._compute.virtual_machines import find_vm, update_vm
+from .._errors import AzureError, VmguardError
+from . import journal as records
+from .journal import Journal
+from .plan import Raw, tags_of
+
+_SETTLE = 2.0
+_ATTEMPTS = 30
+_LONGEST = 5  # times the pause
+_PRECONDITION_FAILED = 412
+
+
+class RestoreHeld(VmguardError):
+    """Another restore works on the same machine or disks."""
+
+    default_code = "RestoreUnderWay"
+
+
+class RestoreTakenOver(VmguardError):
+    """Another run holds the machine or disks now, because this one seemed to be dead."""
+
+    default_code = "RestoreTakenOver"
+
+
+class PlanOutdated(VmguardError):
+    """What was planned for is not so any more, and nothing was changed yet: plan again."""
+
+    default_code = "PlanOutdated"
+
+
+class Changed(VmguardError):
+    """The resource was changed between reading and writing it."""
+
+    default_code = "Changed"
+
+
+def held(journal: Journal, resource: str) -> RestoreHeld:
+    """The error for who comes second."""
+    return RestoreHeld(
+        f"Another restore works on {resource.rsplit('/', 1)[1]}: {journal.who()}.",
+        resource=resource,
+        hint="Wait until it is finished; if it was killed, run the task again after that time, and it"
+        " finishes or undoes what that run left.",
+    )
+
+
+class Carrier(ABC):
+    """The resource whose tags hold the record.
+
+    Attributes:
+        id: of the resource.
+    """
+
+    def __init__(self, arm: ArmClient, resource_id: str) -> None:
+        self._arm = arm
+        self.id = resource_id
+
+    @abstractmethod
+    def read(self) -> Raw | None:
+        """The resource, None where it does not exist."""
+
+    @abstractmethod
+    def write(self, seen: Raw, tags: dict[str, str]) -> None:
+        """Give it these tags.
+
+        Args:
+            seen: the resource as it was read.
+
+        Raises:
+            Changed: it was changed since, where Azure can tell.
+        """
+
+    def journal(self) -> Journal | None:
+        """The record that it bears.
+
+        Raises:
+            JournalUnreadable: it cannot be read.
+        """
+        return records.read_tags(self.id, tags_of(self.read()))
+
+
+class OnMachine(Carrier):
+    """The tags of a virtual machine, written only where nobody else wrote in between."""
+
+    def read(self) -> Raw | None:
+        parsed = ResourceId.parse(self.id)
+        return find_vm(self._arm, parsed.group, parsed.name)
+
+    def write(self, seen: Raw, tags: dict[str, str]) -> None:
+        parsed = ResourceId.parse(self.id)
+        try:
+            update_vm(self._arm, parsed.group, parsed.name, {"tags": tags}, etag=seen.get("etag"))
+        except AzureError as error:
+            # A machine takes one change at a time; the other one is soon over.
+            if error.status != _PRECONDITION_FAILED and error.code != "Conflict":
+                raise
+            raise Changed(
+                f"{parsed.name} is being changed by somebody else: {error.message}",
+                resource=self.id,
+            ) from error
+
+
+class OnDisk(Carrier):
+    """The tags of the first disk that a restore makes."""
+
+    def read(self) -> Raw | None:
+        return find_disk(self._arm, self.id)
+
+    def write(self, seen: Raw, tags: dict[str, str]) -> None:  # noqa: ARG002 - a disk has no entity tag
+        update_disk(self._arm, self.id, {"tags": tags})
+
+
+class Lock:
+    """A record that is held, renewed while disks are filled, and removed as the commit.
+
+    Args:
+        journal: as it is to be written.
+    """
+
+    def __init__(self, carrier: Carrier, journal: Journal, clock: SystemClock) -> None:
+        self.carrier = carrier
+        self.journal = journal
+        self._clock = clock
+        self._guard = threading.RLock()
+        self._removing = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def claim(self, expected: str | None = None) -> None:
+        """Write the record on a resource that exists.
+
+        Args:
+            expected: the run whose record is taken over; None for none.
+
+        Raises:
+            RestoreHeld: another one came first.
+            VmguardError: it cannot be written.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            seen = self._need()
+            there = records.read_tags(self.carrier.id, tags_of(seen))
+            if there and self._is_mine(there):
+                break
+            if (there.run if there else None) != expected or (there and self._alive(there)):
+                raise held(there, self.carrier.id) if there else self._gone()
+            try:
+                self._put(seen, self.journal.renewed(self._clock.now()))
+                break
+            except Changed:
+                if attempt == _ATTEMPTS:
+                    raise
+                self._clock.sleep(_SETTLE * min(attempt, _LONGEST))
+        self.settle()
+
+    def settle(self) -> None:
+        """Make sure that the record that is there is ours, after the time in which another could write.
+
+        Raises:
+            RestoreHeld: it is another one's.
+        """
+        seen = self._need()
+        atomic = isinstance(self.carrier, OnMachine) and bool(seen.get("etag"))
+        for look in range(1 if atomic else 2):
+            if look:
+                self._clock.sleep(_SETTLE)
+                seen = self._need()
+            there = records.read_tags(self.carrier.id, tags_of(seen))
+            if there is None or not self._is_mine(there):
+                raise held(there, self.carrier.id) if there else self._gone()
+
+    def check(self) -> None:
+        """Raises RestoreTakenOver where the record is another one's by now, or gone."""
+        there = self.carrier.journal()
+        if there is None or not self._is_mine(there):
+            raise self._taken_over(there)
+
+    def enter(self, phase: str, **changes: Any) -> None:
+        """Begin the next phase, and say so.
+
+        Raises:
+            RestoreTakenOver: the record is another one's by now.
+        """
+        self._rewrite(lambda: self.journal.renewed(self._clock.now(), phase, **changes))
+
+    def commit(self) -> None:
+        """Remove the record: the restore is done, or everything of it is undone.
+
+        Raises:
+            RestoreTakenOver: it is another one's by now.
+        """
+        self.stop_renewing()
+        self._rewrite(lambda: None)
+
+    def release(self) -> None:
+        """Let the next run take over at once: this one ends, and Azure goes on."""
+        self.stop_renewing()
+        with contextlib.suppress(VmguardError):
+            now = self._clock.now()
+            self._rewrite(lambda: self.journal.renewed(now, until=now), attempts=1)
+
+    def abandon(self, *, keep: bool) -> None:
+        """Take the record back, as far as possible, where taking it failed half-way.
+
+        Args:
+            keep: another run's record is under it: leave it, and let the next run take over.
+        """
+        if keep:
+            self.release()
+            return
+        with contextlib.suppress(VmguardError):
+            self._rewrite(lambda: None)
+
+    def renew_in_background(self) -> None:
+        """Renew the record every minute until ``stop_renewing``."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._beat, name="restore", daemon=True)
+        self._thread.start()
+
+    def stop_renewing(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _beat(self) -> None:
+        while not self._stop.wait(records.RENEWED_EVERY):
+            # A record that cannot be renewed gives way when its time is over; ``check`` tells.
+            with contextlib.suppress(VmguardError):
+                self._rewrite(lambda: self.journal.renewed(self._clock.now()), attempts=1)
+
+    def _rewrite(self, make: Callable[[], Journal | None], attempts: int = _ATTEMPTS) -> None:
+        with self._guard:
+            for attempt in range(1, attempts + 1):
+                seen = self._need()
+                there = records.read_tags(self.carrier.id, tags_of(seen))
+                wanted = make()
+                if wanted is None and there is None and self._removing:
+                    return  # The answer to the removal was lost.
+                if there is None or not self._is_mine(there):
+                    raise self._taken_over(there)
+                try:
+                    self._put(seen, wanted)
+                except Changed:
+                    if attempt == attempts:
+                        raise
+                    self._clock.sleep(_SETTLE * min(attempt, _LONGEST))
+                else:
+                    return
+
+    def _put(self, seen: Raw, journal: Journal | None) -> None:
+        tags = tags_of(seen)
+        if journal is None:
+            self._removing = True
+            self.carrier.write(seen, records.strip_tags(tags))
+            return
+        try:
+            written = records.write_tags(tags, journal)
+        except VmguardError as error:
+            error.resource = self.carrier.id
+            raise
+        self.carrier.write(seen, written)
+        self.journal = journal
+
+    def _need(self) -> Raw:
+        seen = self.carrier.read()
+        if seen is None:
+            raise self._gone()
+        return seen
+
+    def _is_mine(self, there: Journal) -> bool:
+        return there.run == self.journal.run and there.holder == self.journal.holder
+
+    def _alive(self, there: Journal) -> bool:
+        return there.alive(self._clock.now())
+
+    def _gone(self) -> VmguardError:
+        name = self.carrier.id.rsplit("/", 1)[1]
+        return RestoreTakenOver(
+            f"The record of this restore on {name} is gone: somebody removed it, or {name} itself.",
+            resource=self.carrier.id,
+        )
+
+    def _taken_over(self, there: Journal | None) -> VmguardError:
+        if there is None:
+            return self._gone()
+        return RestoreTakenOver(
+            f"This restore was taken over by {there.who()}; it was stopped and changed nothing more.",
+            resource=self.carrier.id,
+        )

@@ -1,0 +1,311 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of a restore in place.
+
+The record of the run is written to the machine first. The new disks are made while the machine runs,
+and a safety restore point is taken; then it is stopped, the disks are swapped, and it is started if it
+ran. Whatever fails on the way, the original disks go back and the machine is started again if it ran.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from ..._arm.client import ArmClient
+from ..._clock import SystemClock
+from ..._compute.disks import find_disk, get_disk
+from ..._compute.ids import ResourceId, same_id
+from ..._compute.storage_profile import Lun, attached_disks, disk_id, role
+from ..._compute.virtual_machines import get_vm, power_state
+from ..._errors import OperationTimeout, VmguardError
+from ..._repository.lease import Holder
+from ..disks import Maker, Standing, State
+from ..journal import FILLING, SWAPPED, SWAPPING, UNDOING, Journal
+from ..lock import Lock, OnMachine, PlanOutdated, RestoreHeld, RestoreTakenOver
+from ..machine import MachineChanged, restored_entry
+from ..plan import Point, Raw, RestoredDisk, SourceDisk
+from ..request import Outcome, Request, RestoreFailed
+from ..safety import delete_safety_point, safety_taken, take_safety_point
+from ..undo import (
+    Undone,
+    close_record,
+    remove_replaced,
+    settled_vm,
+    start_vm,
+    stop_vm,
+    swap,
+    undo_in_place,
+)
+
+
+def settle(arm: ArmClient, dead: Journal, clock: SystemClock) -> tuple[list[str], list[str]]:
+    """Finish what a killed run swapped, or undo it.
+
+    Returns:
+        The replaced disks that were deleted, and those that could not be.
+
+    Raises:
+        RestoreHeld: another run came first.
+        RestoreFailed: it can be neither finished nor undone yet.
+    """
+    lock = Lock(OnMachine(arm, dead.vm), replace(dead, holder=Holder.here(dead.run)), clock)
+    lock.claim(expected=dead.run)
+    if dead.phase == SWAPPED:
+        if dead.ran:
+            start_vm(arm, dead.vm)
+        old = [place.old for place in dead.places if place.old]
+        gone, left = remove_replaced(arm, old) if dead.old_disks == "delete" else ([], [])
+        lock.commit()
+        return gone, left
+    if dead.phase != FILLING:
+        lock.enter(UNDOING)
+    undone = undo_in_place(arm, lock.journal)
+    if not undone.whole:
+        lock.release()
+        raise RestoreFailed(
+            f"An earlier restore of {dead.vm.rsplit('/', 1)[1]} was killed and cannot be undone now."
+            f" {undone.sentence}",
+            resource=dead.vm,
+            hint=undone.hint or "Run the task again.",
+        )
+    lock.commit()
+    return [], []
+
+
+def read_back(
+    arm: ArmClient, outcome: Outcome, sources: dict[Lun, SourceDisk], vm: Raw | None = None
+) -> None:
+    """Put into the outcome what Azure has now.
+
+    Args:
+        vm: as it was just read, with its power state.
+    """
+    if vm is None:
+        parsed = ResourceId.parse(outcome.vm_id or "")
+        vm = get_vm(arm, parsed.group, parsed.name, instance_view=True)
+    attached = attached_disks(vm)
+    outcome.disks = [
+        RestoredDisk(
+            source, disk_id(attached[lun]), get_disk(arm, disk_id(attached[lun])), attached[lun]
+        )
+        for lun, source in sources.items()
+        if lun in attached
+    ]
+    outcome.power_state = power_state(vm)
+
+
+class InPlaceRun:
+    """One run.
+
+    Args:
+        journal: what it will do.
+        standings: its disks, in the order of the journal's places.
+    """
+
+    def __init__(
+        self,
+        arm: ArmClient,
+        point: Point,
+        request: Request,
+        clock: SystemClock,
+        journal: Journal,
+        standings: list[Standing],
+    ) -> None:
+        self._arm = arm
+        self._point = point
+        self._request = request
+        self._standings = standings
+        self._lock = Lock(OnMachine(arm, journal.vm), journal, clock)
+
+    @property
+    def _journal(self) -> Journal:
+        return self._lock.journal
+
+    def go(self, outcome: Outcome, dead: Journal | None) -> Outcome:
+        """Do it.
+
+        Args:
+            outcome: as it was predicted; it is corrected by what is read back.
+            dead: the record of the killed run that this one goes on with.
+
+        Raises:
+            RestoreHeld: another run came first; nothing was changed.
+            RestoreFailed: it failed; the message says what is so now.
+        """
+        half_swapped = self._keep_what_was_taken(dead)
+        try:
+            self._lock.claim(dead.run if dead else None)
+        except RestoreHeld:
+            raise
+        except BaseException as error:
+            self._lock.abandon(keep=dead is not None)
+            name = self._journal.vm.rsplit("/", 1)[1]
+            hint = "Run the task again with a longer wait_timeout; it starts over."
+            raise RestoreFailed.after(
+                error,
+                f"The restore had not begun; nothing of {name} was changed.",
+                hint=hint if isinstance(error, OperationTimeout) else None,
+            ) from error
+        if dead is None:
+            self._check_plan()
+        try:
+            self._swap_in(dead, half_swapped=half_swapped)
+        except RestoreTakenOver:
+            raise
+        except BaseException as error:
+            raise self._undo(error) from error
+        finally:
+            self._lock.stop_renewing()
+        self._finish(outcome)
+        return outcome
+
+    def _check_plan(self) -> None:
+        """Whether the machine and the disks are as planned, now that nobody else restores it.
+
+        Raises:
+            PlanOutdated: they are not; the record is removed again.
+        """
+        try:
+            self._check_unchanged()
+            self._check_free()
+        except MachineChanged as error:
+            self._lock.abandon(keep=False)
+            raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
+
+    def _check_free(self) -> None:
+        for one in self._standings:
+            if one.state is State.ABSENT and find_disk(self._arm, one.plan.id) is not None:
+                raise MachineChanged(f"A disk {one.plan.name} was made meanwhile.")
+
+    def _keep_what_was_taken(self, dead: Journal | None) -> bool:
+        """Where a killed run has swapped a disk already, its safety point is the one that counts."""
+        if dead is None or not self._swapped_any(self._vm()):
+            return False
+        taken = bool(dead.safety) and safety_taken(self._arm, dead.safety)
+        self._lock.journal = replace(self._journal, safety=dead.safety if taken else "")
+        return True
+
+    def _swap_in(self, dead: Journal | None, *, half_swapped: bool) -> None:
+        journal, arm = self._journal, self._arm
+        self._lock.renew_in_background()
+        entries = self._make_disks()
+        self._lock.stop_renewing()
+        vm = self._check_unchanged()
+        if not half_swapped:
+            self._lock.check()
+            self._take_safety_point(vm, dead)
+        self._lock.enter(SWAPPING)
+        stop_vm(arm, journal.vm)
+        self._check_unchanged()
+        swap(arm, journal, entries)
+        self._lock.enter(SWAPPED)
+        if journal.ran:
+            start_vm(arm, journal.vm, wait=self._request.wait)
+
+    def _take_safety_point(self, vm: Raw, dead: Journal | None) -> None:
+        """Take it of the machine as it is now; that of a killed run is older, and goes."""
+        wanted, older = self._journal.safety, dead.safety if dead else ""
+        if older and same_id(older, wanted):
+            delete_safety_point(self._arm, older)
+        if wanted:
+            take_safety_point(self._arm, wanted, vm)
+        if older and not same_id(older, wanted):
+            delete_safety_point(self._arm, older)
+
+    def _make_disks(self) -> dict[Lun, Raw]:
+        maker = Maker(self._arm, self._journal.run, fill=self._point.fill)
+        maker.make_all(self._standings)
+        places = {place.lun: place for place in self._journal.places}
+        plans = [one.plan for one in self._standings]
+        return {
+            plan.source.lun: restored_entry(plan, places[plan.source.lun].entry) for plan in plans
+        }
+
+    def _vm(self) -> Raw:
+        parsed = ResourceId.parse(self._journal.vm)
+        return get_vm(self._arm, parsed.group, parsed.name, instance_view=True)
+
+    def _swapped_any(self, vm: Raw) -> bool:
+        attached = attached_disks(vm)
+        return any(
+            not same_id(disk_id(attached.get(place.lun)), place.old)
+            for place in self._journal.places
+        )
+
+    def _check_unchanged(self) -> Raw:
+        """The machine, if the places to be swapped are as they were when the restore was planned.
+
+        Raises:
+            MachineChanged: a disk was attached, detached or moved there, or has grown.
+        """
+        vm = self._vm()
+        attached = attached_disks(vm)
+        for place in self._journal.places:
+            there = disk_id(attached.get(place.lun))
+            if same_id(there, place.new) or (not there and self._journal.phase == SWAPPING):
+                continue
+            where, expected = f"{role(place.lun)} of {vm['name']}", place.old.rsplit("/", 1)[-1]
+            if not same_id(there, place.old):
+                raise MachineChanged(
+                    f"{where} had {expected or 'no disk'} when the restore began, and has"
+                    f" {there.rsplit('/', 1)[-1] or 'none'} now.",
+                    resource=vm["id"],
+                    hint="Run the task again: it starts from what the machine has then.",
+                )
+            size = ((find_disk(self._arm, there) if there else None) or {}).get("properties", {})
+            if place.old_size and size.get("diskSizeGB", place.old_size) != place.old_size:
+                raise MachineChanged(
+                    f"{expected} at {where} had {place.old_size} GiB when the restore began, and has"
+                    f" {size['diskSizeGB']} now.",
+                    resource=vm["id"],
+                    hint="Run the task again: it starts from what the machine has then.",
+                )
+        return vm
+
+    def _undo(self, error: BaseException) -> RestoreFailed:
+        self._lock.stop_renewing()
+        # Whether the record can be changed or not, the machine comes first.
+        if self._journal.phase != FILLING:
+            with contextlib.suppress(VmguardError):
+                self._lock.enter(UNDOING)
+        undone = undo_in_place(self._arm, self._journal)
+        undone = self._close_record(undone)
+        # What was undone cannot be picked up again, whatever the hint of a timeout says.
+        late = isinstance(error, OperationTimeout)
+        hint = "Run the task again with a longer wait_timeout; it starts over." if late else None
+        failure = RestoreFailed.after(error, undone.sentence, hint=undone.hint or hint)
+        name = self._journal.vm.rsplit("/", 1)[1]
+        failure.result = {
+            "vm": {"id": self._journal.vm, "name": name, "power_state": undone.power_state}
+        }
+        return failure
+
+    def _close_record(self, undone: Undone) -> Undone:
+        if not undone.whole:
+            self._lock.release()
+            return undone
+        if left := close_record(self._arm, self._lock.commit):
+            undone.sentence += f" {left}"
+        return undone
+
+    def _finish(self, outcome: Outcome) -> None:
+        """Delete the replaced disks if asked to, remove the record, and read everything back."""
+        journal = self._journal
+        if self._request.old_disks == "delete":
+            replaced = [place.old for place in journal.places if place.old]
+            outcome.deleted_disks, outcome.kept_disks = remove_replaced(self._arm, replaced)
+            for disk in outcome.kept_disks:
+                outcome.warnings.append(
+                    f"The machine is restored, but its old disk {disk.rsplit('/', 1)[1]} could not be"
+                    " deleted."
+                )
+        if left := close_record(self._arm, self._lock.commit):
+            outcome.warnings.append(f"The machine is restored. {left}")
+        if self._request.wait:
+            settled_vm(self._arm, journal.vm)
+        outcome.safety_restore_point = journal.safety or None
+        read_back(
+            self._arm, outcome, {one.plan.source.lun: one.plan.source for one in self._standings}
+        )

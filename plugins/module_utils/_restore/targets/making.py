@@ -1,0 +1,242 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that makes new disks, and perhaps a machine of them: what both targets share.
+
+The first disk bears the record of the run from the request that makes it until all is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from ..._arm.client import ArmClient
+from ..._clock import SystemClock
+from ..._compute.ids import same_id
+from ..._errors import Conflict, OperationTimeout, VmguardError
+from ..._repository.lease import Holder
+from .. import journal as records
+from ..disks import Maker, Overtaken, Reconciler, Standing, State
+from ..journal import Journal
+from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, held
+from ..plan import DiskPlan, Point, Raw, made_by_run, tags_of
+from ..request import RestoreFailed
+from ..undo import close_record, remove_made, undo_new
+
+
+@dataclass(frozen=True)
+class Making:
+    """What there is to start from.
+
+    Args:
+        standings: the disks.
+        dead: the record of a killed run of the same restore that this one goes on with.
+        others: the records of killed runs of other restores, which are undone first.
+    """
+
+    standings: list[Standing]
+    dead: Journal | None = None
+    others: list[Journal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def look(
+    arm: ArmClient,
+    plans: list[DiskPlan],
+    restore_id: str,
+    run: str,
+    clock: SystemClock,
+    *,
+    earlier: bool,
+) -> Making:
+    """Find what there is of the planned disks, and whether other runs work on them.
+
+    Args:
+        earlier: as for ``Reconciler``.
+
+    Raises:
+        RestoreHeld: another restore works on disks of these names.
+        InputError: a disk is in the way.
+    """
+    first = Reconciler(arm, restore_id, run, earlier=earlier)
+    standings = first.look(plans)
+    for one in first.open:
+        if one.alive(clock.now()):
+            raise held(one, one.made[0])
+    if not first.open:
+        return Making(standings, notes=first.notes)
+    same = [one for one in first.open if one.restore_id == restore_id and one.target != "in_place"]
+    dead = same[0] if len(same) == 1 else None
+    if dead is not None:
+        others = [one for one in first.open if one is not dead]
+        again = _looked(arm, plans, restore_id, dead.run, others, earlier=earlier)
+        if same_id(again.standings[0].plan.id, dead.made[0]):
+            return replace(again, dead=dead)
+    return _looked(arm, plans, restore_id, run, first.open, earlier=earlier)
+
+
+def _looked(
+    arm: ArmClient,
+    plans: list[DiskPlan],
+    restore_id: str,
+    run: str,
+    others: list[Journal],
+    *,
+    earlier: bool,
+) -> Making:
+    gone = [disk for one in others for disk in one.made]
+    reconciler = Reconciler(arm, restore_id, run, earlier=earlier, gone=gone)
+    return Making(reconciler.look(plans), others=others, notes=reconciler.notes)
+
+
+def journal_of(
+    making: Making, *, run: str, restore_id: str, target: str, vm: str, clock: SystemClock
+) -> Journal:
+    """The record of the run that makes this."""
+    run = making.dead.run if making.dead else run
+    now = clock.now()
+    made = [one.plan.id for one in making.standings]
+    if making.dead:
+        # What the killed run made beyond that is still to be found by who undoes this one.
+        made += [one for one in making.dead.made if one not in made]
+    return Journal(
+        run=run,
+        restore_id=restore_id,
+        target=target,
+        holder=Holder.here(run),
+        since=now.isoformat(timespec="seconds"),
+        until=now,
+        made=tuple(made),
+        vm=vm,
+    )
+
+
+def undo_dead(arm: ArmClient, dead: Journal, clock: SystemClock) -> None:
+    """Delete what a killed run of another restore left.
+
+    Raises:
+        RestoreHeld: another run came first.
+        RestoreFailed: it could not be deleted.
+    """
+    lock = Lock(OnDisk(arm, dead.made[0]), replace(dead, holder=Holder.here(dead.run)), clock)
+    try:
+        lock.claim(expected=dead.run)
+    except RestoreHeld:
+        raise
+    except VmguardError:
+        # A disk that is being uploaded to may not take tags; deleting it twice does no harm.
+        pass
+    undone = undo_new(arm, dead)
+    if not undone.whole:
+        raise RestoreFailed(
+            f"An earlier restore was killed, and what it left cannot be deleted. {undone.sentence}",
+            resource=dead.made[0],
+            hint=undone.hint,
+        )
+
+
+class MakingRun:
+    """One run.
+
+    Args:
+        finish: what is done with the disks, once all are whole; whether it is done, so that the
+            record can be removed.
+    """
+
+    def __init__(
+        self,
+        arm: ArmClient,
+        point: Point,
+        clock: SystemClock,
+        making: Making,
+        journal: Journal,
+        finish: Callable[[], bool],
+    ) -> None:
+        self._arm, self._clock, self._making, self._finish = arm, clock, making, finish
+        self.warnings: list[str] = []
+        self.lock = Lock(OnDisk(arm, journal.made[0]), journal, clock)
+        self._maker = Maker(
+            arm,
+            journal.run,
+            fill=point.fill,
+            carrier=journal.made[0],
+            journal=lambda: self.lock.journal.renewed(clock.now()),
+        )
+
+    def go(self) -> list[Raw]:
+        """Do it; the disks as Azure has them.
+
+        Raises:
+            RestoreHeld: another run came first; it was left alone.
+            OperationTimeout: Azure goes on; the next run picks it up.
+            RestoreFailed: it failed; the message says what is left.
+        """
+        for one in self._making.others:
+            undo_dead(self._arm, one, self._clock)
+        try:
+            first = self._take()
+            self.lock.renew_in_background()
+            disks = self._maker.make_all([first, *self._making.standings[1:]])
+            self.lock.stop_renewing()
+            self.lock.check()
+            whole = self._finish()
+        except (RestoreHeld, RestoreTakenOver, PlanOutdated):
+            raise
+        except OperationTimeout:
+            self.lock.release()
+            raise
+        except Overtaken as error:
+            self._hand_back()
+            raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
+        except BaseException as error:
+            self.lock.stop_renewing()
+            undone = undo_new(self._arm, self.lock.journal)
+            self._close_record(whole=undone.whole)
+            raise RestoreFailed.after(error, undone.sentence, hint=undone.hint) from error
+        finally:
+            self.lock.stop_renewing()
+        if not whole:
+            self.lock.release()
+        elif left := close_record(self._arm, self.lock.commit):
+            self.warnings.append(f"The restore is done. {left}")
+        return disks
+
+    def _close_record(self, *, whole: bool) -> None:
+        """After undoing: a disk of an earlier run that bore the record is still there."""
+        if not whole:
+            self.lock.release()
+            return
+        with contextlib.suppress(VmguardError):
+            self.lock.commit()
+
+    def _hand_back(self) -> None:
+        """Give way to a run of the same restore that was done before this one's first request arrived.
+
+        That request changed the tags of the first disk, which is the other run's: it stays.
+        """
+        self.lock.stop_renewing()
+        journal = self.lock.journal
+        remove_made(self._arm, replace(journal, made=("", *journal.made[1:])))
+        self.lock.abandon(keep=False)
+
+    def _take(self) -> Standing:
+        """Make sure of being the only one: make the first disk with the record, or write it there."""
+        first, dead = self._making.standings[0], self._making.dead
+        if first.state in (State.READY, State.BEING_MADE):
+            if first.state is State.BEING_MADE:
+                self._maker.wait(first.plan)
+            self.lock.claim(dead.run if dead else None)
+            return first
+        try:
+            begun = self._maker.begin(first, first.state)
+        except (Conflict, Overtaken) as error:
+            seen = self.lock.carrier.read()
+            if seen is None or made_by_run(seen, self.lock.journal.run):
+                raise
+            if there := records.read_tags(self.lock.carrier.id, tags_of(seen)):
+                raise held(there, self.lock.carrier.id) from None
+            raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
+        self.lock.settle()
+        return begun

@@ -1,0 +1,323 @@
+# Copyright (c) 2026 vmguard contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take back what a run did: this one that failed, or an earlier one that was killed.
+
+Only what bears the run's own tag is deleted. What is said afterwards was read afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from .._arm.client import ArmClient
+from .._arm.waiting import Pauses
+from .._compute.disks import find_disk
+from .._compute.ids import ResourceId
+from .._compute.restore_points import delete_point
+from .._compute.storage_profile import attached_disks, by_place, disk_id, role
+from .._compute.virtual_machines import (
+    deallocate,
+    delete_vm,
+    find_vm,
+    get_vm,
+    power_state,
+    start,
+    update_vm,
+)
+from .._errors import (
+    AuthError,
+    AzureError,
+    Conflict,
+    InputError,
+    NotFound,
+    VmguardError,
+)
+from .disks import remove_disk
+from .journal import FILLING, Journal
+from .lock import RestoreTakenOver
+from .machine import MachineChanged, original_entry, swap_update
+from .plan import made_by_run
+
+# To undo takes time too, also where the task's own is over.
+UNDO_SECONDS = 1800.0
+# What is only in the way of tidiness: a disk or a safety point that cannot be deleted.
+TIDY_SECONDS = 180.0
+_MOST_UPDATES = 4
+_MOST_ATTEMPTS = 30
+_PAUSE = 2.0
+_PRECONDITION_FAILED = 412
+# Refusals that waiting does not change.
+_FINAL = (
+    "ScopeLocked",
+    "RequestDisallowedByPolicy",
+    "AuthorizationFailed",
+    "LinkedAuthorizationFailed",
+)
+_CHANGING = ("Creating", "Updating", "Deleting")
+_OFF = ("deallocated",)
+
+_Result = TypeVar("_Result")
+
+
+def patiently(arm: ArmClient, act: Callable[[], _Result], seconds: float = UNDO_SECONDS) -> _Result:
+    """Do what must not be given up while Azure may yet do it.
+
+    Args:
+        seconds: for how long it is tried again.
+
+    Raises:
+        VmguardError: it is refused for a reason that stays, or the time is over.
+    """
+    arm.deadline.ensure(seconds)
+    end = arm.deadline.remaining - seconds
+    pauses = Pauses()
+    while True:
+        try:
+            return act()
+        except (RestoreTakenOver, MachineChanged, InputError, AuthError, NotFound):
+            raise
+        except VmguardError as error:
+            refused = isinstance(error, AzureError) and not isinstance(error, Conflict)
+            final = error.code in _FINAL or (
+                refused and getattr(error, "status", None) in (400, 403)
+            )
+            pause = max(getattr(error, "retry_after", None) or 0.0, pauses.next())
+            if final or arm.deadline.remaining - pause <= end:
+                raise
+            arm.deadline.pause(pause)
+
+
+def close_record(arm: ArmClient, commit: Callable[[], None]) -> str | None:
+    """Remove the record of a run that is done; a sentence where that is not possible."""
+    try:
+        patiently(arm, commit, TIDY_SECONDS)
+    except VmguardError as error:
+        return (
+            f"The record of the run could not be removed ({error.message}); the next run does that."
+        )
+    return None
+
+
+def settled_vm(arm: ArmClient, vm_id: str) -> dict:
+    """The machine when no operation on it is under way any more, with its power state."""
+    parsed = ResourceId.parse(vm_id)
+    return arm.wait_until(
+        lambda: get_vm(arm, parsed.group, parsed.name, instance_view=True),
+        lambda seen: seen["properties"].get("provisioningState") not in _CHANGING,
+        operation="update virtual machine",
+        resource=vm_id,
+    )
+
+
+def stop_vm(arm: ArmClient, vm_id: str) -> None:
+    """Deallocate the machine unless it is: the disk behind an OS disk changes only then."""
+    parsed = ResourceId.parse(vm_id)
+    if power_state(settled_vm(arm, vm_id)) not in _OFF:
+        deallocate(arm, parsed.group, parsed.name)
+
+
+def start_vm(arm: ArmClient, vm_id: str, *, wait: bool = True) -> None:
+    """Start the machine unless it runs."""
+    parsed = ResourceId.parse(vm_id)
+    if power_state(settled_vm(arm, vm_id)) != "running":
+        start(arm, parsed.group, parsed.name, wait=wait)
+
+
+def swap(arm: ArmClient, journal: Journal, entries: dict, *, back: bool = False) -> None:
+    """Bring the machine's places to their new disks, or back, from whatever they hold now.
+
+    Raises:
+        MachineChanged: somebody else changed one of these places.
+        AzureError: Azure takes the updates, and the machine does not have the disks.
+    """
+    parsed = ResourceId.parse(journal.vm)
+    accepted = 0
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        vm = settled_vm(arm, journal.vm)
+        body = swap_update(vm, journal.places, entries, back=back)
+        if body is None:
+            return
+        if accepted == _MOST_UPDATES:
+            break
+        try:
+            update_vm(arm, parsed.group, parsed.name, body, etag=vm.get("etag"))
+            accepted += 1
+        except Conflict as error:
+            # Somebody else changes the machine: what it has then is read again.
+            if not _at_the_same_time(error) or attempt == _MOST_ATTEMPTS:
+                raise
+            arm.deadline.pause(_PAUSE)
+    if swap_update(settled_vm(arm, journal.vm), journal.places, entries, back=back):
+        raise AzureError(
+            f"Azure accepted the disks of {parsed.name}, but the machine does not have them.",
+            code="DisksNotAttached",
+            operation="update virtual machine",
+            resource=journal.vm,
+        )
+
+
+def _at_the_same_time(error: Conflict) -> bool:
+    return error.status == _PRECONDITION_FAILED or error.code == "Conflict"
+
+
+@dataclass
+class Undone:
+    """What undoing came to.
+
+    Args:
+        sentence: what is so now, as it was read.
+        whole: whether nothing of the run is left.
+    """
+
+    sentence: str
+    whole: bool
+    hint: str | None = None
+    left: list[str] = field(default_factory=list)
+    power_state: str | None = None
+
+
+def undo_in_place(arm: ArmClient, journal: Journal) -> Undone:
+    """Put the original disks back, start the machine if it ran, delete the new disks and the safety point."""
+    name = journal.vm.rsplit("/", 1)[1]
+    touched = journal.phase != FILLING
+    try:
+        if touched:
+            patiently(arm, lambda: _put_back(arm, journal))
+    except VmguardError as error:
+        return _not_put_back(arm, journal, error)
+    started = ""
+    if touched and journal.ran:
+        try:
+            patiently(arm, lambda: start_vm(arm, journal.vm))
+        except VmguardError:
+            started = ", but starting it failed"
+    left = remove_made(arm, journal)
+    if journal.safety:
+        left += _remove_safety(arm, journal)
+    power = power_state(settled_vm(arm, journal.vm))
+    state = "it runs" if power == "running" else f"it is stopped and can be started{started}"
+    sentence = f"{name} is on its original disks; {state}."
+    if not touched:
+        sentence = f"{name} was neither stopped nor given other disks; {state}."
+    if left:
+        sentence += f" These could not be deleted: {_names(left)}."
+    return Undone(sentence, whole=not left and not started, left=left, power_state=power)
+
+
+def _put_back(arm: ArmClient, journal: Journal) -> None:
+    entries = {place.lun: original_entry(place) for place in journal.places if place.old}
+    vm = settled_vm(arm, journal.vm)
+    if swap_update(vm, journal.places, entries, back=True):
+        stop_vm(arm, journal.vm)
+        swap(arm, journal, entries, back=True)
+
+
+def _not_put_back(arm: ArmClient, journal: Journal, error: VmguardError) -> Undone:
+    """What is so where the original disks could not all be put back."""
+    name = journal.vm.rsplit("/", 1)[1]
+    disks = ", ".join(f"{role(place.lun)} = {place.old or 'none'}" for place in journal.places)
+    try:
+        parsed = ResourceId.parse(journal.vm)
+        vm = get_vm(arm, parsed.group, parsed.name, instance_view=True)
+        attached = attached_disks(vm)
+        now = ", ".join(
+            f"{role(lun)} = {disk_id(attached[lun]).rsplit('/', 1)[-1]}"
+            for lun in sorted(attached, key=by_place)
+        )
+        so = f"Attached to {name} now: {now}; it is {power_state(vm) or 'in an unknown state'}."
+    except VmguardError as unread:
+        so = f"What is attached to {name} now could not be read: {unread.message}"
+    return Undone(
+        f"Putting the original disks back failed as well: {error.message} {so}",
+        whole=False,
+        hint=f"Run the task again: it goes on from the record of this run. Or attach the original disks"
+        f" yourself ({disks}); none of them was deleted.",
+    )
+
+
+def undo_new(arm: ArmClient, journal: Journal) -> Undone:
+    """Delete the machine and the disks that a run made."""
+    if journal.vm:
+        try:
+            patiently(arm, lambda: _delete_made_vm(arm, journal))
+        except VmguardError as error:
+            name = journal.vm.rsplit("/", 1)[1]
+            return Undone(
+                f"The unfinished machine {name} could not be deleted ({error.message}); it is not a"
+                " restored machine.",
+                whole=False,
+                hint=f"Delete {name} and its disks, then run the task again.",
+                left=[journal.vm],
+            )
+    left = remove_made(arm, journal)
+    if left:
+        return Undone(
+            f"These disks of the failed restore could not be deleted: {_names(left)}.",
+            whole=False,
+            hint="Delete them, then run the task again.",
+            left=left,
+        )
+    return Undone(
+        "What this restore had made was deleted again; nothing is left of it.", whole=True
+    )
+
+
+def _delete_made_vm(arm: ArmClient, journal: Journal) -> None:
+    parsed = ResourceId.parse(journal.vm)
+    found = find_vm(arm, parsed.group, parsed.name)
+    if found is not None and made_by_run(found, journal.run):
+        if found["properties"].get("provisioningState") in _CHANGING:
+            settled_vm(arm, journal.vm)
+        delete_vm(arm, parsed.group, parsed.name)
+
+
+def remove_made(arm: ArmClient, journal: Journal) -> list[str]:
+    """Delete the disks that the run made, the one that bears its record last; what is left of them."""
+    left: list[str] = []
+    for one in [*journal.made[1:], *journal.made[:1]]:
+        if left and one in journal.made[:1] and journal.target != "in_place":
+            left.append(one)  # the record stays while anything else does
+            continue
+        try:
+            patiently(arm, partial(_remove_made_disk, arm, journal.run, one), TIDY_SECONDS)
+        except VmguardError:
+            left.append(one)
+    return left
+
+
+def _remove_made_disk(arm: ArmClient, run: str, one: str) -> None:
+    if made_by_run(find_disk(arm, one), run):
+        remove_disk(arm, one)
+
+
+def remove_replaced(arm: ArmClient, ids: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Delete disks that were replaced: those that are gone, and those that could not be deleted."""
+    gone, left = [], []
+    for one in ids:
+        try:
+            patiently(arm, partial(remove_disk, arm, one), TIDY_SECONDS)
+            gone.append(one)
+        except VmguardError:
+            left.append(one)
+    return gone, left
+
+
+def _remove_safety(arm: ArmClient, journal: Journal) -> list[str]:
+    parsed = ResourceId.parse(journal.safety)
+    try:
+        patiently(
+            arm,
+            lambda: delete_point(arm, parsed.group, parsed.name, parsed.child_names[0]),
+            TIDY_SECONDS,
+        )
+    except VmguardError:
+        return [journal.safety]
+    return []
+
+
+def _names(ids: Iterable[str]) -> str:
+    return ", ".join(one.rsplit("/", 1)[1] for one in ids)

@@ -1,0 +1,44 @@
+"""Whether a virtual machine can boot from an OS disk that exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ArmError, invalid_parameter
+from .sizes import capabilities
+from .vm_storage import Machine, StoragePlan
+
+
+def check_boot(machine: Machine, plan: StoragePlan, marketplace_plan: Any) -> None:
+    """Refuse a new machine that cannot boot from the OS disk that it attaches.
+
+    Raises:
+        ArmError: 400.
+    """
+    identity = plan.profile["osDisk"]["managedDisk"].get("id")
+    for disk in plan.attached:
+        if disk.id != identity:
+            continue
+        _check_capabilities(machine, disk.properties.get("supportedCapabilities") or {})
+        if disk.properties.get("purchasePlan") and not marketplace_plan:
+            raise ArmError(
+                400, "VMMarketplaceInvalidInput",
+                "Creating a virtual machine from Marketplace image or a custom image sourced from a"
+                " Marketplace image requires Plan information in the request. VM:"
+                f" '{machine.id}'.",
+            )  # fmt: skip
+
+
+def _check_capabilities(machine: Machine, held: dict[str, str]) -> None:
+    needed = capabilities(machine.size)
+    nvme = "nvme" in str(held.get("diskControllerTypes", "")).lower()
+    architecture = str(held.get("architecture", "x64")).lower()
+    if ("diskControllerTypes" in needed and not nvme) or (
+        architecture != needed["architecture"].lower()
+    ):
+        raise invalid_parameter(
+            f"The VM size '{machine.size}' cannot boot with OS image or disk. Please check that disk"
+            " controller types supported by the OS image or disk is one of the supported disk"
+            " controller types for the VM size, and that their architectures are the same.",
+            "vmSize",
+        )

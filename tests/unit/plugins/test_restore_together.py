@@ -1,0 +1,261 @@
+"""Two restores at once: one works, the other says who and since when; and what guests do meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks import update_disk
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_machines import (
+    update_vm,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.lock import RestoreHeld
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
+    Outcome,
+    RestoreFailed,
+)
+from azure.core.pipeline.transport import RequestsTransport
+from restore_bench import Bench, open_bench
+from restore_worlds import WRITES, World
+
+from support.sweep import all_of_them, sweep
+
+KINDS = ("same", "other")
+Result = Outcome | VmguardError
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with open_bench() as opened:
+        yield opened
+
+
+class Meanwhile(RequestsTransport):
+    """Does something before the n-th write to Azure is sent."""
+
+    def __init__(self, nth: int, act: Callable[[], Any], match: str = "") -> None:
+        super().__init__()
+        self._nth, self._act, self._match = nth, act, match
+        self._guard = threading.RLock()
+        self._count = 0
+        self.result: Any = None
+        self.done = False
+
+    def send(self, request: Any, **options: Any) -> Any:
+        with self._guard:
+            counts = request.method in WRITES and self._match in f"{request.method} {request.url}"
+            self._count += counts
+            if counts and self._count == self._nth and not self.done:
+                self.done = True
+                worker = threading.Thread(target=self._run)
+                worker.start()
+                worker.join()
+        return super().send(request, **options)
+
+    def _run(self) -> None:
+        self.result = self._act()
+
+
+def attempt(act: Callable[[], Outcome]) -> Result:
+    try:
+        return act()
+    except VmguardError as error:
+        return error
+
+
+def assert_one_works(first: Result, second: Result) -> None:
+    """One is restored. The other was held off, or came so late that it found the work done."""
+    results = [first, second]
+    done = [one for one in results if isinstance(one, Outcome)]
+    refused = [one for one in results if isinstance(one, VmguardError)]
+    assert done, results
+    for one in refused:
+        assert isinstance(one, RestoreHeld), one
+        assert "Another restore works on" in one.message and "which began at" in one.message
+    if len(done) == 2:
+        assert "AlreadyRestored" in {one.reason for one in done}
+
+
+@pytest.mark.parametrize("target", ["in_place", "new_vm", "disks"])
+@pytest.mark.parametrize("source", ["point", "backup"])
+def test_the_same_restore_twice_at_once(
+    bench: Bench, tmp_path: Path, source: str, target: str
+) -> None:
+    if source == "backup" and target != "new_vm" and not all_of_them():
+        pytest.skip("in make faults: restore points show the same, and take less time")
+
+    def run(number: int, _kind: str) -> str | None:
+        world = World(bench, source, tmp_path / str(number))
+        pause = Meanwhile(number, lambda: attempt(lambda: world.restore(target)))
+        first = attempt(lambda: world.restore(target, kill=pause))
+        if not pause.done:
+            return None
+        assert_one_works(first, pause.result)
+        found = first if isinstance(first, Outcome) else pause.result
+        world.restored(found, target)
+        return f"{target}: one of two worked"
+
+    sweep(("same",), run, least=4)
+
+
+def test_two_restores_of_other_points_in_place(bench: Bench, tmp_path: Path) -> None:
+    def run(number: int, _kind: str) -> str | None:
+        world = World(bench, "point", tmp_path / str(number))
+        second = world.take("p2")
+        then = world.digests()
+        bench.write(world.machine, "still later")
+        pause = Meanwhile(number, lambda: attempt(lambda: world.restore("in_place", point=second)))
+        first = attempt(lambda: world.restore("in_place", kill=pause))
+        if not pause.done:
+            return None
+        if number == 1:
+            # The other one came first, and was done before this one began: they work one after the other.
+            assert isinstance(first, Outcome) and isinstance(pause.result, Outcome)
+        else:
+            assert isinstance(first, Outcome) and isinstance(pause.result, RestoreHeld)
+        assert world.digests() == world.then != then
+        assert bench.power(world.machine) == "running"
+        attached = {disk for disk, _caching in bench.attached(world.machine).values()}
+        assert attached == {disk.id.lower() for disk in first.disks}
+        world.clean()
+        return "one of two restores worked"
+
+    sweep(("other",), run, least=11)
+
+
+def test_two_new_machines_of_one_name(bench: Bench, tmp_path: Path) -> None:
+    def run(number: int, _kind: str) -> str | None:
+        world = World(bench, "point", tmp_path / str(number))
+        second = world.take("p2")
+        pause = Meanwhile(number, lambda: attempt(lambda: world.restore("new_vm", point=second)))
+        first = attempt(lambda: world.restore("new_vm", kill=pause))
+        if not pause.done:
+            return None
+        results = [first, pause.result]
+        done = [one for one in results if isinstance(one, Outcome)]
+        assert len(done) == 1, results
+        [refused] = [one for one in results if isinstance(one, VmguardError)]
+        assert isinstance(refused, RestoreHeld) or refused.code in ("VmExists", "DiskExists")
+        made = {disk.id.lower() for disk in done[0].disks}
+        assert bench.disks(world.machine.group) == world.disks | made
+        attached = bench.attached(world.machine, "vm2")
+        assert {disk for disk, _caching in attached.values()} == made
+        world.clean()
+        return "one of two new machines was made"
+
+    sweep(("other",), run, least=5)
+
+
+def attach(world: World, name: str, lun: int) -> str:
+    """What an administrator does meanwhile: a new disk on the machine; its id."""
+    bench, machine = world.bench, world.machine
+    disk = bench.named("disks", machine.group, name)
+    body = {
+        "location": "westeurope", "sku": {"name": "Standard_LRS"},
+        "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 1},
+    }  # fmt: skip
+    bench.look.run("disks.begin_create_or_update", disk, machine.group, name, body=body)
+    vm = bench.get(machine)
+    data = vm["properties"]["storageProfile"]["dataDisks"]
+    kept = [
+        {k: v for k, v in one.items() if k not in ("diskSizeGB", "toBeDetached")} for one in data
+    ]
+    added = {"lun": lun, "name": name, "createOption": "Attach", "managedDisk": {"id": disk}}
+    change(world, [*kept, added])
+    return disk.lower()
+
+
+def change(world: World, data: list[dict[str, Any]]) -> None:
+    body = {"properties": {"storageProfile": {"dataDisks": data}}}
+    update_vm(world.bench.look, world.machine.group, world.machine.name, body)
+
+
+def detach(world: World, lun: int) -> dict[str, Any]:
+    vm = world.bench.get(world.machine)
+    data = vm["properties"]["storageProfile"]["dataDisks"]
+    change(world, [one for one in data if one["lun"] != lun])
+    return next(one for one in data if one["lun"] == lun)
+
+
+def move(world: World, lun: int, to: int) -> None:
+    gone = detach(world, lun)
+    entry = {"lun": to, "name": gone["name"], "createOption": "Attach"}
+    vm = world.bench.get(world.machine)
+    data = vm["properties"]["storageProfile"]["dataDisks"]
+    change(world, [*data, {**entry, "managedDisk": {"id": gone["managedDisk"]["id"]}}])
+
+
+def grow(world: World, lun: int) -> None:
+    disk = world.bench.attached(world.machine)[lun][0]
+    world.bench.deallocate(world.machine)
+    update_disk(world.bench.look, disk, {"properties": {"diskSizeGB": 4}})
+
+
+def test_a_disk_attached_meanwhile_stays(bench: Bench, tmp_path: Path) -> None:
+    def run(number: int, _kind: str) -> str | None:
+        world = World(bench, "point", tmp_path / str(number))
+        pause = Meanwhile(number, lambda: attach(world, "guest", 9))
+        outcome = world.restore("in_place", kill=pause)
+        if not pause.done:
+            return None
+        attached = bench.attached(world.machine)
+        assert attached[9][0] == pause.result
+        restored = {disk for lun, (disk, _caching) in attached.items() if lun != 9}
+        assert restored == {disk.id.lower() for disk in outcome.disks}
+        world.clean()
+        return "an attached disk stayed"
+
+    sweep(("attach",), run, least=11)
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (lambda world: attach(world, "guest", 5), "lun5 of vm1 had no disk .* and has guest now"),
+        (
+            lambda world: bool(detach(world, 3)),
+            "lun3 of vm1 had vm1_DataDisk_3 .* and has none now",
+        ),
+        (lambda world: move(world, 3, 7), "lun3 of vm1 had vm1_DataDisk_3 .* and has none now"),
+        (lambda world: grow(world, 3), "vm1_DataDisk_3 at lun3 of vm1 had 1 GiB .* and has 4 now"),
+    ],
+    ids=["attached", "detached", "moved", "grown"],
+)
+def test_a_change_of_a_disk_that_is_swapped_is_refused(
+    bench: Bench, tmp_path: Path, act: Callable[[World], Any], sentence: str
+) -> None:
+    """LUN 5 is empty now and in the restore point; the change comes while the disks are made."""
+    world = World(bench, "point", tmp_path / "w")
+    if "guest" in sentence:
+        attach(world, "extra", 5)
+        world.take("p3")
+        detach(world, 5)
+        point = "p3"
+    else:
+        point = "p1"
+    pause = Meanwhile(1, lambda: act(world), match="PUT https")
+    before = world.bench.disks(world.machine.group)
+    with pytest.raises(RestoreFailed, match=sentence) as failed:
+        world.restore("in_place", kill=pause, point=point)
+    assert pause.done and "vm1 was neither stopped nor given other disks" in failed.value.message
+    after = world.bench.disks(world.machine.group)
+    assert after - before <= {pause.result} and before <= after
+    world.clean()
+
+
+def test_a_disk_that_was_moved_before_is_refused(bench: Bench, tmp_path: Path) -> None:
+    world = World(bench, "point", tmp_path / "w")
+    move(world, 3, 7)
+    writes: list[int] = []
+    sentence = (
+        r"vm1_DataDisk_3 was at lun3 and is at lun7 of vm1 now.*exclude_disks: \[vm1_DataDisk_3\]"
+    )
+    with pytest.raises(VmguardError, match=sentence) as refused:
+        world.restore("in_place", writes=writes)
+    assert refused.value.code == "DiskMoved" and writes == []
+    assert world.restore("in_place", exclude_disks=["3"]).ready
+    assert world.bench.attached(world.machine)[7][0] == world.original[3][0]
