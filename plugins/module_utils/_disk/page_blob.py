@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from .._clock import SystemClock
 from .._errors import AzureError, Conflict, NotFound, Throttled, VmguardError
 from .http import Answer, HttpPool, TransferFailed
-from .vhd import FOOTER_SIZE
+from .vhd import FOOTER_SIZE, check_footer
 
 API_VERSION = "2021-12-02"
 USER_AGENT = "vmguard.azure"
@@ -49,6 +49,12 @@ class Access(Protocol):
 
     def renew(self, seen: str) -> str:
         """Another one, after 403 for ``seen``; of several threads, one asks for it."""
+
+
+class NotAVhd(VmguardError):
+    """What a disk or snapshot is given as is no fixed VHD."""
+
+    default_code = "NotAVhd"
 
 
 class Exchanges:
@@ -133,8 +139,22 @@ class PageBlob:
         return int(told)
 
     def disk_size(self) -> int:
-        """Bytes of the disk."""
-        return self.size() - FOOTER_SIZE
+        """Bytes of the disk, of a blob that is proved to be a fixed VHD.
+
+        Raises:
+            NotAVhd: it is something else, so that its bytes are not the disk's.
+            TransferFailed, AzureError: as ``read``.
+        """
+        size = self.size()
+        try:
+            check_footer(self.read(size - FOOTER_SIZE, size), size)
+        except ValueError as error:
+            raise NotAVhd(
+                f"Azure does not give {self.name} as a fixed VHD: {error}.",
+                hint="Disks with sectors of 4,096 bytes (the default of Ultra and Premium SSD v2)"
+                " come as VHDX, which cannot be read here. Exclude the disk.",
+            ) from error
+        return size - FOOTER_SIZE
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from ``start`` up to ``end``, at most 8 MiB.

@@ -22,7 +22,7 @@ BYTES = ("allocated", "changed", "cleared", "read", "audited", "new", "stored")
 # What a disk's own facts add to what every disk has.
 _FACTS = (
     "sku", "size_gb", "location", "zones", "os_type", "hyper_v_generation", "caching",
-    "write_accelerator", "encryption", "security_profile", "tags",
+    "write_accelerator", "sector_size", "encryption", "security_profile", "tags",
 )  # fmt: skip
 _LISTS, _DICTS = ("zones",), ("encryption", "security_profile", "tags")
 _ID_TIME = "%Y%m%dt%H%M%Sz"
