@@ -271,7 +271,7 @@ class Backup:
             finally:
                 disks.shutdown(wait=True, cancel_futures=True)
                 packs.close()
-        self._warnings += index.warnings
+        self._warnings += index.warnings + transfer.warnings
         return images, packs.stored_bytes
 
     def _access(self, source: str) -> ArmAccess:
