@@ -267,7 +267,7 @@ class Backup:
                 images = [job.result() for job in jobs]
                 packs.flush()
                 index.write()
-                index.merge(self._clock.now())
+                index.merge()
             finally:
                 disks.shutdown(wait=True, cancel_futures=True)
                 packs.close()

@@ -63,7 +63,7 @@ world = World(repository, pack_size=16 * MIB, workers=8)
 world.read(Disk(), size, [Changed(0, 512 * MIB, False)])
 assert world.stats.new == 512 * MIB
 before = len(sizes(repository.store, names.SEGMENTS))
-world.index.merge(NOW)
+world.index.merge()
 assert len(sizes(repository.store, names.SEGMENTS)) < before
 peak()
 """
