@@ -132,7 +132,7 @@ class DiskReader:
         """
         count = chunk_count(disk_size, self._size)
         touched = Touched()
-        writer = TreeWriter(self._repository, self._packs, base)
+        writer = TreeWriter(self._repository, self._packs, base, self._index.distrusted())
         waiting: deque[tuple[_Page, Future[dict[int, Ref | None]] | None]] = deque()
         try:
             for page, parts in self._pages(runs, base):
@@ -228,6 +228,7 @@ class DiskReader:
     ) -> dict[int, Ref | None]:
         """Read a few runs of chunks, and store those that are new."""
         held = page.held()
+        distrusted = self._index.distrusted()
         result: dict[int, Ref | None] = {}
         fresh: dict[bytes, memoryview] = {}
         where: dict[int, bytes] = {}
@@ -243,7 +244,7 @@ class DiskReader:
                     continue
                 name = self._repository.codec.name(content)
                 known = held.get(chunk % FANOUT)
-                if known is not None and known.name == name:
+                if known and known.name == name and known.pack not in distrusted:
                     result[chunk] = known
                     continue
                 where[chunk] = name

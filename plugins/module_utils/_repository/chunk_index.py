@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import chain
 
 from .._errors import ObjectExists, ObjectNotFound, ObjectTooLarge, StorageDenied
 from .._storage.interface import StoredObject
-from . import names, segments
+from . import names, quarantine, segments
 from .errors import DamagedObject
 from .packs import (
     Directory,
@@ -73,20 +73,22 @@ class ChunkIndex:
         self._adopted: list[Segment] = []
         self._written = 0
         self._directories = DirectoryCache(MOST_RECORDS_HELD)
+        self._quarantine: frozenset[bytes] | None = None
         self.warnings: list[str] = []
 
     # -- finding
 
     def find(self, wanted: Iterable[bytes]) -> dict[bytes, Ref]:
-        """Where chunks lie; those that are not stored are not in it."""
+        """Where chunks lie that may be referred to; those that are not stored are not in it."""
         self._load()
+        distrusted = self.distrusted()
         found: dict[bytes, Ref] = {}
         asked: dict[bytes, list[PackPlace]] = {}
         with self._lock:
             for name in wanted:
                 if ref := self._recent.get(name):
                     found[name] = ref
-                elif places := [p for one in self._segments for p in one.find(name)]:
+                elif places := [p for p in self._places(name) if p.pack not in distrusted]:
                     asked[name] = places
         for name, places in asked.items():
             for place in places:
@@ -95,6 +97,28 @@ class ChunkIndex:
                     found[name] = ref
                     break
         return found
+
+    def places(self, name: bytes) -> Iterator[Ref]:
+        """Everywhere that a chunk or page lies, packs in quarantine not left out."""
+        self._load()
+        with self._lock:
+            places = self._places(name)
+        for place in dict.fromkeys(places):
+            directory = self._directory(place)
+            if directory and (ref := directory.records.get(name)):
+                yield ref
+
+    def _places(self, name: bytes) -> list[PackPlace]:
+        return [place for one in self._segments for place in one.find(name)]
+
+    def distrusted(self) -> frozenset[bytes]:
+        """The packs in quarantine: what is in them is stored anew."""
+        with self._load_lock:
+            if self._quarantine is None:
+                found = quarantine.load(self._repository)
+                self._quarantine = frozenset(found.packs)
+                self.warnings += found.warnings
+            return self._quarantine
 
     def add(
         self, packs: PackWriter, records: list[tuple[bytes, bytes]]
