@@ -309,7 +309,7 @@ class Verifier:
 
     def _leaf(self, ref: Ref) -> Verdict:
         verdict, entries = self._page(ref)
-        for one in entries.values():
+        for one in dict.fromkeys(entries.values()):
             verdict = verdict.plus(self._ref(one, self._repository.chunk_size))
         self.report.chunks += len(entries)
         return verdict

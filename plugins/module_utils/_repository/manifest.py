@@ -149,6 +149,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "id": _TEXT, "vm": (dict,), "started": _TEXT, "finished": _TEXT, "source": (dict,),
     "configuration": (dict,), "excluded_disks": (list,), "warnings": (list,), "made_by": _TEXT,
 }  # fmt: skip
+_SOURCE_TEXTS = ("kind", "restore_point", "consistency", "requested_consistency")
 _DISK_KEYS: dict[str, tuple[type, ...]] = {
     "role": _TEXT, "name": _TEXT, "lun": (int, type(None)), "size": (int,), "unique_id": _TEXT,
     "source_id": _TEXT, "source": _TEXT, "level": _TEXT, "asked": _TEXT, "fallback": _OPTIONAL,
@@ -175,11 +176,22 @@ def _check_parts(where: str, body: dict[str, Any]) -> None:
         and all(isinstance(value, _OPTIONAL) for value in vm.values())
         and all(time.tzinfo is not None for time in times)
         and all(isinstance(one, str) for one in body["warnings"])
+        and _is_source(body["source"])
         and all(isinstance(one, dict) for one in body["excluded_disks"])
         and len(body["disks"]) <= _MOST_DISKS
     )
     if not sound:
         raise DamagedObject(where, "parts of it are not what they should be")
+
+
+def _is_source(source: dict[str, Any]) -> bool:
+    indications = source.get("indications") or []
+    return (
+        all(isinstance(source.get(key), _OPTIONAL) for key in _SOURCE_TEXTS)
+        and isinstance(source.get("same_moment"), (bool, type(None)))
+        and isinstance(indications, list)
+        and all(isinstance(one, str) for one in indications)
+    )
 
 
 def _disk(where: str, body: Any, chunk_size: int) -> DiskImage:

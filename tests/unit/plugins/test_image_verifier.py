@@ -19,7 +19,11 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease im
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.manifest import Manifest
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.packs import PackWriter, Ref
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import Tree, TreeWriter
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import (
+    FANOUT,
+    Tree,
+    TreeWriter,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from image_world import (
     CHUNK,
@@ -29,6 +33,7 @@ from image_world import (
     World,
     directories,
     disk_image,
+    folder_of,
     make_manifest,
     make_repository,
     random_disk,
@@ -256,6 +261,38 @@ def test_a_full_heals_what_was_in_a_pack_that_was_moved_away(tmp_path: Path) -> 
             assert restore(repository, backup.disks[0]) == bytes(content)
         if away.exists():
             away.rename(pack)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+def test_an_index_that_repeats_a_page_without_end_is_read_once(tmp_path: Path, whole: bool) -> None:
+    repository = make_repository(tmp_path / "repository")
+    codec = repository.codec
+    packs = PackWriter(repository)
+    data = random.Random(1).randbytes(CHUNK)
+    (chunk,) = packs.add([(codec.name(data), codec.compress(data))])
+    writer = TreeWriter(repository, packs, None)
+    leaf_entries = dict.fromkeys(range(FANOUT), chunk)
+    for number in range(FANOUT):
+        writer.put(number, leaf_entries)
+    (root,) = writer.finish(FANOUT).values()
+    packs.flush()
+    packs.close()
+    disks = [
+        disk_image(64 << 40, roots=dict.fromkeys(range(1024), root), role=f"lun{lun}", lun=lun)
+        for lun in range(4)
+    ]
+    manifest.write(repository, make_manifest(1, disks))
+    if not whole:
+        path = folder_of(repository) / names.pack(chunk.pack)
+        content = bytearray(path.read_bytes())
+        content[chunk.offset + 100] ^= 1
+        path.write_bytes(content)
+    store = FaultyStore(repository.store, methods=("get", "get_range", "list"))
+    watched = Repository(store, repository.settings, repository.codec)
+    report = verify(watched)
+    assert len(report.backups) == (0 if whole else 1)
+    assert len(store.calls) < 60
+    assert report.chunks == FANOUT
 
 
 def test_every_pack_that_is_missing_is_named_not_the_first_alone(kept: Kept) -> None:
