@@ -13,7 +13,7 @@ description:
   - Proves that everything that backups refer to is in their repository, and, as far as
     O(read_data) says, that it is what was stored.
   - Names every damaged object, and every backup and disk that cannot be restored whole.
-  - Data that is damaged where a backup refers to it, and lies whole elsewhere in the repository, is no loss:
+  - Data that is damaged where a backup refers to it, and lies whole elsewhere in the repository, is no loss, since
     a restore takes it from there. Such backups are told in RV(recovered_backups).
   - Changes nothing, unless O(quarantine=true).
   - With a repository in a folder, or a key or signature of its storage account, it needs no login to
