@@ -257,6 +257,9 @@ backups:
         write_accelerator:
           description: Whether its write accelerator is on.
           type: bool
+        sector_size:
+          description: Bytes of its logical sectors, V(null) for a backup that does not tell.
+          type: int
         encryption:
           description: How Azure encrypts it.
           type: dict
@@ -297,6 +300,7 @@ backups:
           hyper_v_generation: V2
           caching: ReadWrite
           write_accelerator: false
+          sector_size: 512
           encryption: {type: EncryptionAtRestWithPlatformKey}
           security_profile: {}
           tags: {tier: web}

@@ -316,6 +316,7 @@ disks:
       hyper_v_generation: V2
       caching: ReadWrite
       write_accelerator: false
+      sector_size: 512
       encryption: {type: EncryptionAtRestWithPlatformKey}
       security_profile: {}
       tags: {tier: web}

@@ -21,12 +21,13 @@ from .._disk.http import HttpPool
 from .._errors import VmguardError
 from .._image.reader import DiskReader
 from .._image.throttle import Throttle
-from .._repository import manifest, names
+from .._repository import manifest, names, quarantine
 from .._repository.admin import clear_leftovers
 from .._repository.chunk_index import ChunkIndex
 from .._repository.lease import Lease
 from .._repository.manifest import DiskImage, Manifest
 from .._repository.packs import PackWriter
+from .._repository.quarantine import Quarantine
 from .._repository.repository import Repository
 from . import capture, housekeeping
 from .capture import Captured
@@ -119,12 +120,15 @@ class Backup:
     def _plan(self, machine: Machine, history: History, now: datetime) -> dict[str, Decision]:
         """The level of each disk."""
         histories = history.of_disks(machine.disks)
+        damaged = quarantine.load(self._repository)
         return {
-            disk.unique_id: self._decide(disk, histories[disk.unique_id], now)
+            disk.unique_id: self._decide(disk, histories[disk.unique_id], now, damaged)
             for disk in machine.disks
         }
 
-    def _decide(self, disk: BackupDisk, history: DiskHistory, now: datetime) -> Decision:
+    def _decide(
+        self, disk: BackupDisk, history: DiskHistory, now: datetime, damaged: Quarantine
+    ) -> Decision:
         decision = decide(
             self._request.level,
             history,
@@ -133,6 +137,10 @@ class Backup:
             full_every=self._request.full_every,
             now=now,
         )
+        base = decision.base
+        if base and damaged.names_disk(base.backup.id, base.image.role):
+            reason = f"backup_verify found the disk damaged in backup {base.backup.id}"
+            return Decision("full", fallback=reason)
         if decision.base and not capture.exists(self._arm, decision.base.image.source):
             gone = decision.base.image.source.rpartition("/")[2]
             return Decision("full", fallback=f"the base snapshot {gone} is gone")
@@ -270,11 +278,11 @@ class Backup:
                 images = [job.result() for job in jobs]
                 packs.flush()
                 index.write()
-                index.merge(self._clock.now())
+                index.merge()
             finally:
                 disks.shutdown(wait=True, cancel_futures=True)
                 packs.close()
-        self._warnings += index.warnings
+        self._warnings += index.warnings + transfer.warnings
         return images, packs.stored_bytes
 
     def _access(self, source: str) -> ArmAccess:

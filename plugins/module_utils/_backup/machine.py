@@ -11,7 +11,7 @@ from typing import Any
 
 from .._arm.client import ArmClient
 from .._compute.disks import disks_of
-from .._compute.protectability import disk_findings, export_findings
+from .._compute.protectability import disk_findings, export_findings, sector_size
 from .._compute.restore_point_request import excluded_on_request
 from .._compute.storage_profile import by_place, disk_entries, disk_id, role
 from .._compute.virtual_machines import get_vm, power_state
@@ -55,6 +55,7 @@ class BackupDisk:
             "hyper_v_generation": told.get("hyperVGeneration"),
             "caching": self.entry.get("caching") or "None",
             "write_accelerator": bool(self.entry.get("writeAcceleratorEnabled")),
+            "sector_size": sector_size(self.resource, self.entry),
             "encryption": told.get("encryption") or {},
             "security_profile": told.get("securityProfile") or {},
             "tags": self.resource.get("tags") or {},

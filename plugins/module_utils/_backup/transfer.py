@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._clock import SystemClock
@@ -23,7 +23,7 @@ from .._image.work import chunk_runs
 from .._repository.errors import DamagedObject
 from .._repository.manifest import DiskImage
 from .._repository.repository import Repository
-from .._repository.tree import Tree
+from .._repository.tree import Tree, chunk_count
 from .levels import FULL, INCREMENTAL, Decision
 from .machine import BackupDisk
 
@@ -40,6 +40,7 @@ class Transfer:
 
     Args:
         open_access: access to the bytes of a snapshot or disk restore point, given back on exit.
+        warnings: what the user should know of the disks that were read.
     """
 
     open_access: Callable[[str], OpenAccess]
@@ -48,6 +49,7 @@ class Transfer:
     reader: DiskReader
     http: HttpPool
     run: str
+    warnings: list[str] = field(default_factory=list)
 
     def read(self, disk: BackupDisk, asked: str, decision: Decision, source: str) -> DiskImage:
         """Read a disk at the level that was decided, or in full where that cannot be done.
@@ -64,8 +66,11 @@ class Transfer:
         )  # fmt: skip
         stats = Stats()
         sums = {"allocated": 0, "changed": 0, "cleared": 0}
-        with self.open_access(source) as access, PageRanges(self.clock) as ranges:
-            blob = PageBlob(access, self.http, self.clock)
+        with (
+            self.open_access(source) as access,
+            PageRanges(self.clock, check=self.reader.look) as ranges,
+        ):
+            blob = PageBlob(access, self.http, self.clock, check=self.reader.look)
             image.size = blob.disk_size()
             if decision.level != FULL:
                 try:
@@ -95,7 +100,21 @@ class Transfer:
         found = self._count(ranges.allocated(access, Range(0, image.size)), sums)
         everything = (Changed(start, end, False) for start, end in found)
         runs = chunk_runs(everything, self.repository.chunk_size, image.size)
-        image.roots, _touched = self.reader.read(blob, image.size, runs, None, stats)
+        image.roots, touched = self.reader.read(blob, image.size, runs, None, stats)
+        count = chunk_count(image.size, self.repository.chunk_size)
+        source = random.Random(self.run)  # noqa: S311 - draws a sample, keeps no secret
+        chunks = audit.choose_unallocated(touched, count, source)
+        different = self.reader.first_difference(blob, image.size, None, chunks, stats)
+        if different is not None:
+            at = different * self.repository.chunk_size
+            self.warnings.append(
+                f"Azure calls the bytes of {image.name} from {at} on unallocated, and they are not"
+                " zeros: the whole disk was read."
+            )
+            runs = chunk_runs(
+                [Changed(0, image.size, False)], self.repository.chunk_size, image.size
+            )
+            image.roots, _touched = self.reader.read(blob, image.size, runs, None, stats)
 
     def _changes(
         self,

@@ -56,7 +56,7 @@ def export_findings(disk: Raw | None, vm_disk: Raw) -> list[Finding]:
     """
     told = (disk or {}).get("properties", {})
     name = vm_disk.get("name") or (disk or {}).get("name") or "(without a name)"
-    findings = [*_network_policy(told, name)]
+    findings = [*_sectors(disk, vm_disk, name), *_network_policy(told, name)]
     if told.get("publicNetworkAccess") == "Disabled":
         findings.append(
             _finding(
@@ -83,6 +83,12 @@ def sku_of(disk: Raw | None, vm_disk: Raw) -> str | None:
     return told or (vm_disk.get("managedDisk") or {}).get("storageAccountType")
 
 
+def sector_size(disk: Raw | None, vm_disk: Raw) -> int:
+    """Bytes of the disk's logical sectors: 512; 4096 is the default of Ultra and Premium SSD v2."""
+    stated = ((disk or {}).get("properties", {}).get("creationData") or {}).get("logicalSectorSize")
+    return stated or (4096 if is_v2(sku_of(disk, vm_disk)) else 512)
+
+
 def is_v2(sku: str | None) -> bool:
     """Whether it is Ultra or Premium SSD v2."""
     return _family(sku) in _V2_SKUS
@@ -94,6 +100,20 @@ def _family(sku: str | None) -> str:
 
 def _finding(reason: str, message: str) -> Finding:
     return {"reason": reason, "message": message}
+
+
+def _sectors(disk: Raw | None, vm_disk: Raw, name: str) -> list[Finding]:
+    size = sector_size(disk, vm_disk)
+    if size == 512:
+        return []
+    return [
+        _finding(
+            "SectorSizeNotSupported",
+            f"Disk {name} has sectors of {size} bytes, and Azure exports such disks as VHDX, which"
+            " cannot be read: exclude it and protect it with restore points, or move its data to a"
+            " disk with sectors of 512 bytes (logicalSectorSize).",
+        )
+    ]
 
 
 def _unmanaged(vm_disk: Raw, name: str) -> list[Finding]:

@@ -125,7 +125,7 @@ def _shape_disk(
         "public_network_access": told.get("publicNetworkAccess"),
         "data_access_auth_mode": told.get("dataAccessAuthMode"),
         "max_shares": told.get("maxShares") or 1,
-        "sector_size": _sector_size(told, protectability.sku_of(disk, entry)),
+        "sector_size": protectability.sector_size(disk, entry),
         "disk_state": told.get("diskState"),
         "protectable": not findings,
         "findings": findings,
@@ -141,9 +141,3 @@ def _encryption(told: Raw, entry: Raw) -> dict[str, str | None]:
         "type": kept.get("type"),
         "disk_encryption_set_id": kept.get("diskEncryptionSetId") or by_vm.get("id"),
     }
-
-
-def _sector_size(told: Raw, sku: str | None) -> int:
-    """Bytes; 512 but for Ultra and Premium SSD v2, where 4096 is the default."""
-    stated = (told.get("creationData") or {}).get("logicalSectorSize")
-    return stated or (4096 if protectability.is_v2(sku) else 512)

@@ -8,6 +8,8 @@ Source: https://learn.microsoft.com/rest/api/storageservices/ (Get Blob, Put Pag
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,7 +17,7 @@ from typing import Any, Protocol
 from .._clock import SystemClock
 from .._errors import AzureError, Conflict, NotFound, Throttled, VmguardError
 from .http import Answer, HttpPool, TransferFailed
-from .vhd import FOOTER_SIZE
+from .vhd import FOOTER_SIZE, check_footer
 
 API_VERSION = "2021-12-02"
 USER_AGENT = "vmguard.azure"
@@ -26,6 +28,8 @@ ATTEMPTS = 5
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_RETRY_AFTER = 0.5, 30.0, 300.0
 _PASSING = (408, 429, 500, 502, 503, 504)
 _REFUSED = 403
+# Azure saw other bytes than were sent.
+_DAMAGED_ON_THE_WAY = ("Md5Mismatch",)
 _MOST_RENEWALS = 2
 _MESSAGE = re.compile(rb"<Message>([^<]*)")
 _ABSENT = "The snapshot or disk may have been deleted while it was in use."
@@ -51,6 +55,12 @@ class Access(Protocol):
         """Another one, after 403 for ``seen``; of several threads, one asks for it."""
 
 
+class NotAVhd(VmguardError):
+    """What a disk or snapshot is given as is no fixed VHD."""
+
+    default_code = "NotAVhd"
+
+
 class Exchanges:
     """Exchanges with a blob that are tried again when what went wrong may pass.
 
@@ -58,47 +68,61 @@ class Exchanges:
 
     Args:
         attempts: in all; renewals of the URL do not count.
+        check: called before each attempt; raises when the work has to stop.
     """
 
-    def __init__(self, clock: SystemClock, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self,
+        clock: SystemClock,
+        attempts: int = ATTEMPTS,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._attempts = attempts
+        self._check = check
 
     def run(
-        self, send: Callable[[str], Answer], access: Access, what: str, *others: Access
+        self, send: Callable[[str], Answer], access: Access, what: str, *others: Access, done: int
     ) -> Answer:
-        """The answer with a status below 400.
+        """The answer with the one status that says that it is done.
+
+        Any other status below 400 (a redirect, a proxy's word) is as good as no answer: it is tried
+        again, and fails in the end. What was written is known to be written, or it is an error.
 
         Args:
             send: one attempt, with the URL to use.
             what: for messages: ``read bytes 0-511 of snapshot db01-os``.
             others: whose URLs ``send`` also takes part of; renewed together with ``access``'s.
+            done: 200, 201 or 206, as Azure documents it for the request.
 
         Raises:
             TransferFailed: no complete answer, however often it was tried.
             AzureError: refused.
+            VmguardError: of ``check``.
         """
         failures = renewals = 0
         while True:
+            self._check()
             url = access.url()
             seen = [(other, other.url()) for other in others]
             try:
-                answer = send(url)
+                answer = _expected(send(url), done)
             except TransferFailed as error:
                 failures += 1
                 if failures >= self._attempts or not error.passing:
                     raise _gave_up(error, what, failures) from error
                 self._clock.sleep(_pause(failures))
                 continue
-            if answer.status < 400:
+            if answer.status == done:
                 return answer
             if _may_be_stale(answer) and renewals < _MOST_RENEWALS:
                 renewals += 1
                 for one, old in [(access, url), *seen]:
                     one.renew(old)
                 continue
-            failures += answer.status in _PASSING
-            if answer.status not in _PASSING or failures >= self._attempts:
+            passing = answer.status in _PASSING or error_code(answer) in _DAMAGED_ON_THE_WAY
+            failures += passing
+            if not passing or failures >= self._attempts:
                 raise refusal(answer, what)
             self._clock.sleep(_retry_after(answer) or _pause(failures))
 
@@ -108,14 +132,21 @@ class PageBlob:
 
     Args:
         attempts: for each request; renewals of the URL do not count.
+        check: called before each attempt; raises when the work has to stop.
     """
 
     def __init__(
-        self, access: Access, http: HttpPool, clock: SystemClock, *, attempts: int = ATTEMPTS
+        self,
+        access: Access,
+        http: HttpPool,
+        clock: SystemClock,
+        *,
+        attempts: int = ATTEMPTS,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.access = access
         self._http = http
-        self._exchanges = Exchanges(clock, attempts)
+        self._exchanges = Exchanges(clock, attempts, check)
 
     @property
     def name(self) -> str:
@@ -126,15 +157,29 @@ class PageBlob:
         """Bytes of the blob, the VHD footer included."""
         headers = {"x-ms-version": API_VERSION, "User-Agent": USER_AGENT}
         what = f"read the size of {self.name}"
-        answer = self._run(lambda url: self._http.request("HEAD", url, headers), what)
+        answer = self._run(lambda url: self._http.request("HEAD", url, headers), what, 200)
         told = answer.headers.get("Content-Length") or ""
         if not told.isdigit() or int(told) < FOOTER_SIZE + PAGE or int(told) % PAGE:
             raise AzureError(f"Azure tells no size of {self.name} that a disk can have: {told!r}.")
         return int(told)
 
     def disk_size(self) -> int:
-        """Bytes of the disk."""
-        return self.size() - FOOTER_SIZE
+        """Bytes of the disk, of a blob that is proved to be a fixed VHD.
+
+        Raises:
+            NotAVhd: it is something else, so that its bytes are not the disk's.
+            TransferFailed, AzureError: as ``read``.
+        """
+        size = self.size()
+        try:
+            check_footer(self.read(size - FOOTER_SIZE, size), size)
+        except ValueError as error:
+            raise NotAVhd(
+                f"Azure does not give {self.name} as a fixed VHD: {error}.",
+                hint="Disks with sectors of 4,096 bytes (the default of Ultra and Premium SSD v2)"
+                " come as VHDX, which cannot be read here. Exclude the disk.",
+            ) from error
+        return size - FOOTER_SIZE
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from ``start`` up to ``end``, at most 8 MiB.
@@ -157,10 +202,10 @@ class PageBlob:
                 self._check_range(answer, start, end)
             return answer
 
-        return self._run(once, f"read bytes {start}-{end - 1} of {self.name}").body
+        return self._run(once, f"read bytes {start}-{end - 1} of {self.name}", 206).body
 
     def write(self, start: int, data: bytes) -> None:
-        """Write whole pages, at most 4 MiB.
+        """Write whole pages, at most 4 MiB; Azure compares their MD5 with what arrives.
 
         Raises:
             TransferFailed, AzureError: as ``read``.
@@ -182,14 +227,19 @@ class PageBlob:
             "x-ms-version": API_VERSION,
             "User-Agent": USER_AGENT,
         }
+        if data:
+            digest = hashlib.md5(data, usedforsecurity=False).digest()
+            headers["Content-MD5"] = base64.b64encode(digest).decode()
         verb = "write" if action == "update" else "clear"
         what = f"{verb} bytes {start}-{end - 1} of {self.name}"
         self._run(
-            lambda url: self._http.request("PUT", with_query(url, "comp=page"), headers, data), what
+            lambda url: self._http.request("PUT", with_query(url, "comp=page"), headers, data),
+            what,
+            201,
         )
 
-    def _run(self, send: Callable[[str], Answer], what: str) -> Answer:
-        return self._exchanges.run(send, self.access, what)
+    def _run(self, send: Callable[[str], Answer], what: str, done: int) -> Answer:
+        return self._exchanges.run(send, self.access, what, done=done)
 
     def _check_range(self, answer: Answer, start: int, end: int) -> None:
         """Refuse an answer that is not of exactly these bytes, so that it is asked for again."""
@@ -201,6 +251,16 @@ class PageBlob:
             f"Bytes {start}-{end - 1} of {self.name} were asked for, and the answer has status"
             f" {answer.status}, {len(answer.body)} bytes and range {told!r}."
         )
+
+
+def _expected(answer: Answer, done: int) -> Answer:
+    """The answer, unless it says neither that it is done nor that it is refused."""
+    if answer.status < 400 and answer.status != done:
+        raise TransferFailed(
+            f"The answer has status {answer.status} where {done} is what says that it is done.",
+            hint="A proxy or a gateway on the way may answer in place of Azure.",
+        )
+    return answer
 
 
 def with_query(url: str, more: str) -> str:

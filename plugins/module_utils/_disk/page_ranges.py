@@ -12,7 +12,7 @@ Source: https://learn.microsoft.com/rest/api/storageservices/get-page-ranges
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -66,6 +66,7 @@ class PageRanges:
         window: bytes of the disk that one series of requests covers; a multiple of 512.
         max_results: ranges in one answer; Azure gives at most 10,000.
         transport: an azure-core transport in place of the default one.
+        check: called before each request; raises when the work has to stop.
     """
 
     def __init__(
@@ -76,10 +77,11 @@ class PageRanges:
         window: int = WINDOW,
         max_results: int = MOST_RESULTS,
         transport: Any = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         if window <= 0 or window % PAGE or max_results < 1:
             raise ValueError(f"No window has {window} bytes and {max_results} results.")
-        self._exchanges = Exchanges(clock, attempts)
+        self._exchanges = Exchanges(clock, attempts, check)
         self._window = window
         self._max_results = max_results
         self._transport = transport
@@ -173,7 +175,7 @@ class PageRanges:
             return self._send(with_query(url, query), asked)
 
         what = f"list the {'allocated' if base is None else 'changed'} ranges of {access.name}"
-        answer = self._exchanges.run(once, access, what, *others)
+        answer = self._exchanges.run(once, access, what, *others, done=200)
         try:
             return parse_page_list(answer.body)
         except ValueError as error:

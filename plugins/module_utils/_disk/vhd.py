@@ -29,6 +29,7 @@ _FOOTER = struct.Struct(
     "16s"  # unique id
     "B427x"  # saved state, reserved
 )
+_COOKIE = b"conectix"
 _FEATURES, _VERSION, _NO_HEADER, _FIXED = 0x2, 0x00010000, 0xFFFFFFFFFFFFFFFF, 2
 # Readers take the size of other creators' images from the geometry, which rounds it.
 _CREATOR, _CREATOR_VERSION, _HOST = b"win ", 0x000A0000, b"Wi2k"
@@ -53,13 +54,36 @@ def footer(size: int, unique_id: UUID, created: datetime) -> bytes:
     seconds = min(max(int((created - _EPOCH).total_seconds()), 0), 0xFFFFFFFF)
     data = bytearray(
         _FOOTER.pack(
-            b"conectix", _FEATURES, _VERSION, _NO_HEADER, seconds,
+            _COOKIE, _FEATURES, _VERSION, _NO_HEADER, seconds,
             _CREATOR, _CREATOR_VERSION, _HOST, size, size, *_geometry(size // SECTOR),
             _FIXED, 0, unique_id.bytes, 0,
         )
     )  # fmt: skip
     struct.pack_into(">I", data, _CHECKSUM_AT, ~sum(data) & 0xFFFFFFFF)
     return bytes(data)
+
+
+def check_footer(data: bytes, blob_size: int) -> None:
+    """Refuse what does not end like a fixed VHD: a VHDX, for one, has other things in its place.
+
+    Args:
+        data: the last 512 bytes of the blob.
+        blob_size: bytes of the blob, the footer included.
+
+    Raises:
+        ValueError: saying what is wrong, as the end of a sentence.
+    """
+    if len(data) != FOOTER_SIZE or data[: len(_COOKIE)] != _COOKIE:
+        raise ValueError("its last 512 bytes are not the footer of a VHD")
+    fields = _FOOTER.unpack(data)
+    current, kind = fields[9], fields[13]
+    if kind != _FIXED:
+        raise ValueError(f"its VHD footer is of disk type {kind}, not of a fixed disk ({_FIXED})")
+    if current != blob_size - FOOTER_SIZE:
+        raise ValueError(
+            f"its VHD footer tells of a disk of {current} bytes, and it has"
+            f" {blob_size - FOOTER_SIZE} bytes before the footer"
+        )
 
 
 def _geometry(sectors: int) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .._errors import VmguardError
 from .._repository.chunk_index import ChunkIndex
 from .._repository.packs import PackWriter, Ref
 from .._repository.repository import Repository
@@ -30,6 +31,12 @@ class Source(Protocol):
     """A disk to read: of ``page_blob.PageBlob``, what is needed here."""
 
     def read(self, start: int, end: int) -> bytes: ...
+
+
+class ReadStopped(VmguardError):
+    """A read was ended by who started it."""
+
+    default_code = "ReadStopped"
 
 
 @dataclass
@@ -71,7 +78,7 @@ class DiskReader:
         packs, index: of the run; several readers share them.
         pool: the workers; several readers share them.
         throttle: limits what is read.
-        check: called often; raises when the work has to stop (a lost lease).
+        check: called before each request; raises when the work has to stop (a lost lease).
     """
 
     def __init__(
@@ -92,8 +99,24 @@ class DiskReader:
         self._window = 2 * workers
         self._throttle = throttle
         self._check = check
+        self._stopped = threading.Event()
         self._size = repository.chunk_size
         self._zeros = bytes(self._size)
+
+    def stop(self) -> None:
+        """End all reads, of every disk, with ``ReadStopped`` before their next request. Thread-safe."""
+        self._stopped.set()
+
+    def look(self) -> None:
+        """Whether to go on: what ``PageBlob`` and ``PageRanges`` take as ``check``.
+
+        Raises:
+            ReadStopped: ``stop`` was called.
+            VmguardError: of ``check``.
+        """
+        if self._stopped.is_set():
+            raise ReadStopped("Reading was stopped, because another disk of the backup failed.")
+        self._check()
 
     def read(
         self, source: Source, disk_size: int, runs: Iterable[Run], base: Tree | None, stats: Stats
@@ -104,11 +127,12 @@ class DiskReader:
             The roots of the image's index, and which chunks were touched.
 
         Raises:
+            ReadStopped: ``stop`` was called.
             VmguardError: of the source, the storage, or ``check``.
         """
         count = chunk_count(disk_size, self._size)
-        touched = Touched(count)
-        writer = TreeWriter(self._repository, self._packs, base)
+        touched = Touched()
+        writer = TreeWriter(self._repository, self._packs, base, self._index.distrusted())
         waiting: deque[tuple[_Page, Future[dict[int, Ref | None]] | None]] = deque()
         try:
             for page, parts in self._pages(runs, base):
@@ -133,15 +157,21 @@ class DiskReader:
 
     def _fetch(self, source: Source, start: int, end: int) -> bytes:
         """Bytes of a disk, when the throttle lets them through."""
+        self.look()
         self._throttle.take(end - start)
+        self.look()
         return source.read(start, end)
 
     def first_difference(
-        self, source: Source, disk_size: int, tree: Tree, chunks: list[int], stats: Stats
+        self, source: Source, disk_size: int, tree: Tree | None, chunks: list[int], stats: Stats
     ) -> int | None:
         """The first of these chunks that differs between a disk and an image; None when none does.
 
+        Args:
+            tree: the index of the image; None for one that is all zeros.
+
         Raises:
+            ReadStopped: ``stop`` was called.
             VmguardError: of the source, the storage, or ``check``.
         """
 
@@ -151,9 +181,9 @@ class DiskReader:
             stats.add(read=len(data), audited=len(data))
             return audit.first_difference(self._repository, piece, data)
 
-        found = audit.pieces(tree, chunks, self._size)
+        found = audit.pieces(tree, chunks, self._size) if tree else audit.holes(chunks, self._size)
         for different in in_order(self._pool, self._window, compare, found):
-            self._check()
+            self.look()
             if different is not None:
                 return different
         return None
@@ -179,7 +209,7 @@ class DiskReader:
             if job is not None:
                 page.entries.update(job.result())
                 continue
-            self._check()
+            self.look()
             entries = dict(page.held())
             for chunk, ref in page.entries.items():
                 if ref is None:
@@ -198,6 +228,7 @@ class DiskReader:
     ) -> dict[int, Ref | None]:
         """Read a few runs of chunks, and store those that are new."""
         held = page.held()
+        distrusted = self._index.distrusted()
         result: dict[int, Ref | None] = {}
         fresh: dict[bytes, memoryview] = {}
         where: dict[int, bytes] = {}
@@ -213,7 +244,7 @@ class DiskReader:
                     continue
                 name = self._repository.codec.name(content)
                 known = held.get(chunk % FANOUT)
-                if known is not None and known.name == name:
+                if known and known.name == name and known.pack not in distrusted:
                     result[chunk] = known
                     continue
                 where[chunk] = name

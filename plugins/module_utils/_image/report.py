@@ -22,7 +22,7 @@ BYTES = ("allocated", "changed", "cleared", "read", "audited", "new", "stored")
 # What a disk's own facts add to what every disk has.
 _FACTS = (
     "sku", "size_gb", "location", "zones", "os_type", "hyper_v_generation", "caching",
-    "write_accelerator", "encryption", "security_profile", "tags",
+    "write_accelerator", "sector_size", "encryption", "security_profile", "tags",
 )  # fmt: skip
 _LISTS, _DICTS = ("zones",), ("encryption", "security_profile", "tags")
 _ID_TIME = "%Y%m%dt%H%M%Sz"
@@ -281,15 +281,22 @@ def _leases(
 # -- a verification
 
 
-def verification(report: Report) -> dict[str, Any]:
-    """What was verified, and what is wrong."""
+def verification(report: Report, quarantined: int = 0) -> dict[str, Any]:
+    """What was verified, and what is wrong.
+
+    Args:
+        quarantined: packs that were put into quarantine afterwards.
+    """
     return {
         "sound": report.sound,
         "verified_backups": report.verified_backups,
         "damaged_backups": report.backups,
+        "recovered_backups": report.recovered,
         "damaged_objects": [
-            {"object": name, "problem": problem} for name, problem in report.objects.items()
+            {"object": name, "problem": problem, "quarantined": name in report.quarantined}
+            for name, problem in report.objects.items()
         ],
+        "quarantined_packs": quarantined,
         "packs": report.packs,
         "packs_read": report.packs_read,
         "bytes_read": report.bytes_read,
@@ -297,24 +304,25 @@ def verification(report: Report) -> dict[str, Any]:
     }
 
 
-def damage_found(repository: Repository, report: Report) -> DamageFound:
-    """The error that names what is damaged."""
+def damage_found(repository: Repository, report: Report, quarantined: int = 0) -> DamageFound:
+    """The error that names what is damaged. Args: as for ``verification``."""
     where = repository.store.description
     if report.backups:
         which = "; ".join(_named(one) for one in report.backups)
         text = f"{len(report.backups)} backup(s) in {where} cannot be restored whole: {which}."
     else:
-        which = ", ".join(report.objects)
+        new = [one for one in report.objects if one not in report.quarantined]
         text = (
-            f"{len(report.objects)} object(s) in {where} are damaged ({which}); the backups that were"
-            " verified do not need them."
+            f"{len(new)} object(s) in {where} are damaged ({', '.join(new)}); the backups that were"
+            " verified restore without them."
         )
-    return DamageFound(
-        text,
-        verification(report),
-        hint="Backups that are not named were found whole, as far as they were read. How the next"
-        " backup stores anew what is damaged: 'When something is damaged' in docs/repository-format.md.",
-    )
+    hint = "Backups that are not named were found whole, as far as they were read."
+    if not quarantined:
+        hint += (
+            " backup_verify with read_data: all and quarantine: true makes the next backups store"
+            " anew what is damaged."
+        )
+    return DamageFound(text, verification(report, quarantined), hint=hint)
 
 
 def _named(one: dict[str, Any]) -> str:

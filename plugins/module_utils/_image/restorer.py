@@ -13,10 +13,10 @@ from functools import partial
 from typing import Protocol
 
 from .._repository import names
-from .._repository.codec import Box
 from .._repository.errors import DamagedObject
 from .._repository.manifest import DiskImage
-from .._repository.packs import Ref, fetch, longest, runs
+from .._repository.packs import Ref, longest, runs
+from .._repository.records import Copies, Records
 from .._repository.repository import Repository
 from .._repository.tree import FANOUT, Entries, Tree, chunk_count
 from .._repository.workers import in_order
@@ -106,6 +106,7 @@ class DiskWriter:
         self._window = 2 * workers
         self._throttle = throttle
         self._check = check
+        self._copies = Copies(repository)
         self._size = repository.chunk_size
 
     def write(
@@ -125,7 +126,7 @@ class DiskWriter:
         """
         run = _Transfer(self._check)
         work = partial(self._span, image, sink, stats, run)
-        found = spans(self._repository, image, seen)
+        found = spans(self._repository, image, seen, self._copies)
         try:
             for _done in in_order(self._pool, self._window, work, found):
                 run.check()
@@ -143,7 +144,7 @@ class DiskWriter:
     ) -> None:
         with run.step():
             run.check()
-            content = read_chunks(self._repository, image.size, span)
+            content = read_chunks(self._repository, image.size, span, self._copies)
             for start, data in _joined(content, self._size):
                 run.check()
                 self._throttle.take(len(data))
@@ -154,7 +155,10 @@ class DiskWriter:
 
 
 def spans(
-    repository: Repository, image: DiskImage, seen: Seen = lambda _first, _entries: None
+    repository: Repository,
+    image: DiskImage,
+    seen: Seen = lambda _first, _entries: None,
+    copies: Copies | None = None,
 ) -> Iterator[list[Piece]]:
     """The chunks of an image, in groups that lie together in a pack and are fetched at once.
 
@@ -163,7 +167,7 @@ def spans(
     Raises:
         DamagedObject: the index cannot be read, or points behind the end of the disk.
     """
-    tree = Tree(repository, image.roots)
+    tree = Tree(repository, image.roots, copies)
     count = chunk_count(image.size, repository.chunk_size)
     for leaf, page, entries in tree.all_pages():
         chunks: dict[Ref, list[int]] = {}
@@ -178,27 +182,27 @@ def spans(
 
 
 def read_chunks(
-    repository: Repository, disk_size: int, pieces: Iterable[Piece]
+    repository: Repository,
+    disk_size: int,
+    pieces: Iterable[Piece],
+    copies: Copies | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """The content of chunks, by their numbers, each proved to be what was stored.
+
+    Args:
+        copies: where to look for chunks that are damaged; None to look nowhere else.
 
     Raises:
         DamagedObject, StorageError: one cannot be read.
     """
     pieces = list(pieces)
     size = repository.chunk_size
-    for _chunk, ref in pieces:
-        if ref.length > longest(size):
-            raise DamagedObject(names.pack(ref.pack), f"a chunk in it has {ref.length} bytes")
-    stored = fetch(repository, [ref for _chunk, ref in pieces])
-    boxes: dict[bytes, Box] = {}
+    whole = [ref for _chunk, ref in pieces if ref.length <= longest(size)]
+    records = Records(repository, whole, copies)
     for chunk, ref in pieces:
-        place = names.pack(ref.pack)
-        box = boxes.get(ref.pack)
-        if box is None:
-            box = boxes[ref.pack] = repository.codec.box(place)
-        data = box.open(stored[ref], ref.name, size)
+        data = records.open(ref, size, longest(size))
         if len(data) != min(size, disk_size - chunk * size):
+            place = names.pack(ref.pack)
             raise DamagedObject(place, f"the chunk {ref.name.hex()} has {len(data)} bytes")
         yield chunk, data
 

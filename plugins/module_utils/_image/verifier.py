@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._errors import ObjectNotFound, ObjectTooLarge, VmguardError
-from .._repository import keys, manifest, names, segments
+from .._repository import keys, manifest, names, quarantine, segments
 from .._repository.codec import parse_json
 from .._repository.errors import DamagedObject, RepositoryError
 from .._repository.manifest import DiskImage, Manifest
@@ -28,12 +29,18 @@ from .._repository.packs import (
     parse_directory,
     read_directory,
 )
+from .._repository.records import Copies
 from .._repository.repository import Repository
-from .._repository.tree import FANOUT, PAGE_LIMIT, Entries, Tree, chunk_count, read_page
+from .._repository.tree import FANOUT, PAGE_LIMIT, Entries, chunk_count, read_page
+from .._repository.workers import in_order
+from .remembered import PackSizes, Seen
 
 _READERS = 4
 _RECORDS_HELD = 1 << 17
+_NODES_HELD = 4
+_VERDICTS_HELD = 10_000
 _LIMIT = 16 << 20
+_NODE, _LEAF = 1, 2
 
 
 @dataclass
@@ -42,20 +49,45 @@ class Report:
 
     Args:
         objects: damaged or missing objects, with the problem.
+        quarantined: those of them that were in quarantine before.
         backups: backups that cannot be restored whole: id, vm, disks, problem.
+        recovered: backups that refer to damaged data and restore whole, since the same data lies
+            elsewhere too: id, vm, disks.
+        packs: how many there are; ``packs_read`` of them were read, of ``bytes_read`` bytes.
+        chunks: those that the backups refer to, each counted once.
+        damaged_packs: the ids of packs that are damaged or missing.
+        damaged_disks: the roles of the damaged disks, by the ids of their backups.
     """
 
     objects: dict[str, str] = field(default_factory=dict)
+    quarantined: set[str] = field(default_factory=set)
     backups: list[dict[str, Any]] = field(default_factory=list)
+    recovered: list[dict[str, Any]] = field(default_factory=list)
     verified_backups: int = 0
     packs: int = 0
     packs_read: int = 0
     bytes_read: int = 0
     chunks: int = 0
+    damaged_packs: list[bytes] = field(default_factory=list)
+    damaged_disks: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def sound(self) -> bool:
-        return not self.objects and not self.backups
+        """Every backup restores whole, and what is damaged is in quarantine already."""
+        return not self.backups and self.objects.keys() <= self.quarantined
+
+
+class Verdict(NamedTuple):
+    """What is wrong with data; ``recovered``: it is damaged in its place, and whole elsewhere."""
+
+    problem: str | None = None
+    recovered: bool = False
+
+    def plus(self, other: Verdict) -> Verdict:
+        return Verdict(self.problem or other.problem, self.recovered or other.recovered)
+
+
+_GOOD = Verdict()
 
 
 class Verifier:
@@ -69,12 +101,14 @@ class Verifier:
         self._repository = repository
         self._percent = percent
         self._random = source
-        self._sizes: dict[bytes, int] = {}
-        self._bad: dict[bytes, set[bytes] | None] = {}
-        self._proved: set[bytes] = set()
+        self._sizes = PackSizes(())
+        self._bad: set[bytes] = set()
         self._directories = DirectoryCache(_RECORDS_HELD)
-        self._pages: dict[bytes, str | None] = {}
         self._readable: set[str] = set()
+        self._copies = Copies(repository)
+        self._nodes: OrderedDict[Ref, Entries] = OrderedDict()
+        self._good = Seen()
+        self._verdicts: OrderedDict[tuple[int, Ref], Verdict] = OrderedDict()
         self.report = Report()
 
     def run(self, wanted: list[str]) -> Report:
@@ -84,9 +118,7 @@ class Verifier:
             StorageError: the storage does not answer; that says nothing about what it holds.
         """
         self._small_objects()
-        for found in self._repository.store.list(names.PACKS):
-            if pack := names.pack_id(found.name):
-                self._sizes[pack] = found.size
+        self._sizes = PackSizes(self._repository.store.list(names.PACKS))
         self.report.packs = len(self._sizes)
         self._read_packs()
         for name, found in manifest.read_all(self._repository, wanted):
@@ -95,6 +127,13 @@ class Verifier:
         self.report.backups = [
             one for one in self.report.backups if one["vm"] or one["id"] not in self._readable
         ]
+        known = quarantine.load(self._repository).packs
+        for name in self.report.objects:
+            pack = names.pack_id(name)
+            if pack in known:
+                self.report.quarantined.add(name)
+            if pack is not None:
+                self.report.damaged_packs.append(pack)
         return self.report
 
     def _damaged(self, error: DamagedObject) -> None:
@@ -113,7 +152,7 @@ class Verifier:
                 self.report.objects[found.name] = "it is not a key"
             except DamagedObject as error:
                 self._damaged(error)
-        for prefix in (names.LEASES, names.LEDGERS, names.SEGMENTS):
+        for prefix in (names.LEASES, names.LEDGERS, names.SEGMENTS, names.QUARANTINE):
             for found in store.list(prefix):
                 try:
                     self._small(found.name)
@@ -123,6 +162,9 @@ class Verifier:
                     self.report.objects[found.name] = getattr(error, "what", "it is too large")
 
     def _small(self, name: str) -> None:
+        if name.startswith(names.QUARANTINE):
+            quarantine.read(self._repository, name)
+            return
         limit = segments.SEGMENT_LIMIT
         stored = self._repository.store.get(name, limit)
         plain = self._repository.codec.unseal(name, stored, limit)
@@ -132,19 +174,20 @@ class Verifier:
     # -- packs
 
     def _read_packs(self) -> None:
-        packs = sorted(self._sizes)
-        if self._percent < 100:
-            packs = self._random.sample(packs, math.ceil(len(packs) * self._percent / 100))
+        count = math.ceil(len(self._sizes) * self._percent / 100)
+        drawn = self._sizes.sample(count, self._random)
         with ThreadPoolExecutor(_READERS) as pool:
-            for pack, bad in zip(packs, pool.map(self._read_pack, packs), strict=True):
+            for pack, size, bad in in_order(pool, 2 * _READERS, self._read_pack, drawn):
                 self.report.packs_read += 1
-                self.report.bytes_read += self._sizes[pack]
-                self._proved.add(pack)
-                if bad is None or bad:
-                    self._bad[pack] = bad
+                self.report.bytes_read += size
+                if bad:
+                    self._bad.add(pack)
 
-    def _read_pack(self, pack: bytes) -> set[bytes] | None:
-        """The names of the records that are damaged; None when it cannot be told."""
+    def _read_pack(self, pack: bytes) -> tuple[bytes, int, bool]:
+        """The pack, bytes of it, and whether a record in it is damaged or cannot be told."""
+        return pack, self._sizes.get(pack) or 0, self._records_damaged(pack)
+
+    def _records_damaged(self, pack: bytes) -> bool:
         name = names.pack(pack)
         repository = self._repository
         try:
@@ -154,32 +197,32 @@ class Verifier:
             directory = parse_directory(repository, place, content[place.offset : end])
         except (ObjectNotFound, ObjectTooLarge):
             self.report.objects[name] = "it is missing or too large"
-            return None
+            return True
         except DamagedObject as error:
             self._damaged(error)
-            return None
+            return True
         view = memoryview(content)
         box = repository.codec.box(name)
-        bad = set()
+        bad = False
         for ref in directory.records.values():
             try:
                 box.open(view[ref.offset : ref.offset + ref.length], ref.name, MOST_RECORD)
             except DamagedObject as error:
                 self._damaged(error)
-                bad.add(ref.name)
+                bad = True
         digest = repository.codec.digest()
         digest.update(view[: place.offset])
         if digest.hexdigest() != directory.digest:
             self.report.objects.setdefault(name, "its bytes are not those that were stored")
         return bad
 
-    def _directory(self, pack: bytes) -> Directory | None:
+    def _directory(self, pack: bytes, size: int) -> Directory | None:
         """A pack's directory, None where it is damaged."""
         known, directory = self._directories.get(pack)
         if known:
             return directory
         try:
-            place = find_directory(self._repository, pack, self._sizes[pack])
+            place = find_directory(self._repository, pack, size)
             directory = read_directory(self._repository, place)
         except DamagedObject as error:
             self._damaged(error)
@@ -203,10 +246,16 @@ class Verifier:
             raise found
         self.report.verified_backups += 1
         self._readable.add(found.id)
-        broken = [(disk.name, problem) for disk in found.disks if (problem := self._disk(disk))]
+        verdicts = [(disk, self._disk(disk)) for disk in found.disks]
+        broken = [(disk, verdict.problem) for disk, verdict in verdicts if verdict.problem]
         if broken:
-            problem = "; ".join(f"{disk}: {problem}" for disk, problem in broken)
-            self._note(found.id, found.vm, [disk for disk, _problem in broken], problem)
+            problem = "; ".join(f"{disk.name}: {problem}" for disk, problem in broken)
+            self._note(found.id, found.vm, [disk.name for disk, _problem in broken], problem)
+            self.report.damaged_disks[found.id] = [disk.role for disk, _problem in broken]
+        elif saved := [disk.name for disk, verdict in verdicts if verdict.recovered]:
+            self.report.recovered.append(
+                {"id": found.id, "vm": found.vm.get("name"), "disks": saved}
+            )
 
     def _note(
         self, backup_id: str, vm: dict[str, Any] | None, disks: list[str], problem: str
@@ -215,44 +264,90 @@ class Verifier:
             {"id": backup_id, "vm": (vm or {}).get("name"), "disks": disks, "problem": problem}
         )
 
-    def _disk(self, disk: DiskImage) -> str | None:
-        """The first problem of a disk, None when it can be restored as far as was looked."""
-        count = chunk_count(disk.size, self._repository.chunk_size)
-        first: str | None = None
-        try:
-            for number, ref, entries in self._leaves(disk):
-                problem = self._page(ref, entries)
-                first = first or problem
-                if entries and number * FANOUT + max(entries) >= count:
-                    first = first or "its index points behind its end"
-        except DamagedObject as error:
-            self._damaged(error)
-            return first or error.message
-        return first
+    def _disk(self, disk: DiskImage) -> Verdict:
+        """The first problem of a disk; none when it can be restored as far as was looked."""
+        last_leaf = (chunk_count(disk.size, self._repository.chunk_size) - 1) // FANOUT
+        verdict = _GOOD
+        for root, ref in sorted(disk.roots.items()):
+            # All before the last are full of places that the disk has.
+            if root < last_leaf // FANOUT:
+                verdict = verdict.plus(self._remembered(_NODE, ref, self._node))
+            else:
+                verdict = verdict.plus(self._last_node(disk, root, ref))
+        return verdict
 
-    def _leaves(self, disk: DiskImage) -> Iterator[tuple[int, Ref, Entries]]:
-        tree = Tree(self._repository, disk.roots)
-        for root in disk.roots.values():
-            self._record(root)
-        for number, ref in tree.leaves():
-            self._record(ref)
-            yield number, ref, read_page(self._repository, ref)
+    def _last_node(self, disk: DiskImage, root: int, ref: Ref) -> Verdict:
+        """A node of which a part may lie behind the end of the disk."""
+        last = chunk_count(disk.size, self._repository.chunk_size) - 1
+        verdict, entries = self._page(ref)
+        for position, leaf in sorted(entries.items()):
+            number = root * FANOUT + position
+            verdict = verdict.plus(self._remembered(_LEAF, leaf, self._leaf))
+            behind = number > last // FANOUT
+            if number == last // FANOUT:
+                _verdict, chunks = self._page(leaf)
+                behind = max(chunks, default=0) > last % FANOUT
+            if behind:
+                return verdict.plus(Verdict("its index points behind its end"))
+        return verdict
 
-    def _record(self, ref: Ref) -> None:
-        if problem := self._ref(ref, PAGE_LIMIT):
-            raise DamagedObject(names.pack(ref.pack), problem)
+    def _remembered(self, level: int, ref: Ref, look: Callable[[Ref], Verdict]) -> Verdict:
+        """The verdict on a page and all below it; no page is looked at twice."""
+        if self._good.has(level, ref):
+            return _GOOD
+        verdict = self._verdicts.get((level, ref))
+        if verdict is None:
+            verdict = look(ref)
+            if verdict == _GOOD:
+                self._good.add(level, ref)
+            else:
+                self._verdicts[level, ref] = verdict
+                if len(self._verdicts) > _VERDICTS_HELD:
+                    self._verdicts.popitem(last=False)
+        return verdict
 
-    def _page(self, ref: Ref, entries: Entries) -> str | None:
-        """The first problem of what an index page refers to; each page is looked at once."""
-        if ref.name not in self._pages:
-            # All are looked at: each may be damaged in an object of its own.
-            problems = [self._ref(one, self._repository.chunk_size) for one in entries.values()]
-            self._pages[ref.name] = next((one for one in problems if one), None)
-            self.report.chunks += len(entries)
-        return self._pages[ref.name]
+    def _node(self, ref: Ref) -> Verdict:
+        verdict, entries = self._page(ref)
+        # All are looked at: each may be damaged in an object of its own.
+        for _position, leaf in sorted(entries.items()):
+            verdict = verdict.plus(self._remembered(_LEAF, leaf, self._leaf))
+        return verdict
 
-    def _ref(self, ref: Ref, limit: int) -> str | None:
-        """What is wrong with a record that is referred to."""
+    def _leaf(self, ref: Ref) -> Verdict:
+        verdict, entries = self._page(ref)
+        for one in dict.fromkeys(entries.values()):
+            verdict = verdict.plus(self._ref(one, self._repository.chunk_size))
+        self.report.chunks += len(entries)
+        return verdict
+
+    def _page(self, ref: Ref) -> tuple[Verdict, Entries]:
+        """A page itself, and what it refers to: nothing, where it cannot be read."""
+        verdict = self._ref(ref, PAGE_LIMIT)
+        if verdict.problem:
+            return verdict, {}
+        if ref not in self._nodes:
+            try:
+                self._nodes[ref] = read_page(self._repository, ref)
+            except DamagedObject as error:
+                self._damaged(error)
+                try:
+                    return Verdict(None, True), read_page(self._repository, ref, self._copies)
+                except DamagedObject:
+                    return Verdict(error.message), {}
+            if len(self._nodes) > _NODES_HELD:
+                self._nodes.popitem(last=False)
+        return verdict, self._nodes[ref]
+
+    def _ref(self, ref: Ref, limit: int) -> Verdict:
+        """A record that is referred to: in its place, or, where it is damaged there, elsewhere."""
+        problem = self._problem(ref, limit)
+        if problem is None:
+            return _GOOD
+        whole = self._copies.read(ref, limit) is not None
+        return Verdict(None, True) if whole else Verdict(problem)
+
+    def _problem(self, ref: Ref, limit: int) -> str | None:
+        """What is wrong with a record in its place."""
         name = names.pack(ref.pack)
         size = self._sizes.get(ref.pack)
         if size is None:
@@ -261,15 +356,10 @@ class Verifier:
         if ref.offset + ref.length > size:
             self.report.objects.setdefault(name, "it is too short")
             return f"the pack {name} is too short"
-        bad = self._bad.get(ref.pack, set())
-        directory = None if bad is None else self._directory(ref.pack)
-        if directory is None:
+        directory = None if ref.pack in self._bad else self._directory(ref.pack, size)
+        # The same content may lie in a pack twice; the record itself decides.
+        if directory is None or directory.records.get(ref.name) != ref:
             return self._read(ref, limit)
-        if directory.records.get(ref.name) != ref:
-            # The same content may lie in a pack twice; the record itself decides.
-            return self._read(ref, limit)
-        if bad and ref.name in bad:
-            return f"a chunk in {name} is damaged"
         return None
 
     def _read(self, ref: Ref, limit: int) -> str | None:

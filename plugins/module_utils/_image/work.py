@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .._disk.page_ranges import Changed
+
+# Runs of chunks that were looked at: eight bytes each, twice while they are joined.
+MOST_TOUCHED = 1 << 20
 
 
 class Run(NamedTuple):
@@ -94,23 +99,54 @@ def batches(runs: Iterable[Run], most: int) -> Iterator[list[Run]]:
 
 
 class Touched:
-    """Which chunks were looked at: a bit each."""
+    """Which chunks were looked at, as runs in ascending order. At most 16 MiB of memory.
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    Beyond ``most`` runs, every two, then every four and so on are kept as one: then chunks pass for
+    looked at that were not, all over the disk alike, and never the other way round.
+    """
+
+    def __init__(self, most: int = MOST_TOUCHED) -> None:
         self.total = 0
-        self._bits = bytearray(-(-count // 8))
+        self._most = most
+        self._firsts, self._lasts = array("I"), array("I")
+        # Runs that are kept as one, and how many of them the last one holds so far.
+        self._together, self._in_last = 1, 0
 
     def add(self, first: int, last: int) -> None:
+        """Chunks from ``first`` up to ``last``, without it; each call behind the one before."""
         self.total += last - first
-        while first < last and first % 8:
-            self._bits[first >> 3] |= 1 << (first & 7)
-            first += 1
-        while last > first and last % 8:
-            last -= 1
-            self._bits[last >> 3] |= 1 << (last & 7)
-        if last > first:
-            self._bits[first >> 3 : last >> 3] = b"\xff" * ((last - first) >> 3)
+        if self._lasts and first <= self._lasts[-1]:
+            self._lasts[-1] = max(last, self._lasts[-1])
+        elif self._lasts and self._in_last < self._together:
+            self._lasts[-1] = last
+            self._in_last += 1
+        else:
+            self._firsts.append(first)
+            self._lasts.append(last)
+            self._in_last = 1
+            if len(self._firsts) > self._most:
+                self._halve()
+
+    def _halve(self) -> None:
+        odd = len(self._firsts) % 2
+        end = self._lasts[-1:] if odd else array("I")
+        self._firsts = self._firsts[::2]
+        self._lasts = self._lasts[1::2] + end
+        if not odd:
+            self._in_last += self._together
+        self._together *= 2
 
     def __contains__(self, chunk: int) -> bool:
-        return 0 <= chunk < self.count and bool(self._bits[chunk >> 3] >> (chunk & 7) & 1)
+        at = bisect_right(self._firsts, chunk) - 1 if chunk >= 0 else -1
+        return at >= 0 and chunk < self._lasts[at]
+
+    def gaps(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """What of the chunks from ``first`` up to ``last`` was not looked at: runs, ascending."""
+        at = max(bisect_right(self._firsts, first) - 1, 0)
+        while at < len(self._firsts) and self._firsts[at] < last:
+            if first < self._firsts[at]:
+                yield first, self._firsts[at]
+            first = max(first, self._lasts[at])
+            at += 1
+        if first < last:
+            yield first, last

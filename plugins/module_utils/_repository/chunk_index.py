@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import chain
 
-from .._errors import ObjectNotFound, ObjectTooLarge, StorageDenied
+from .._errors import ObjectExists, ObjectNotFound, ObjectTooLarge, StorageDenied
 from .._storage.interface import StoredObject
-from . import names, segments
+from . import names, quarantine, segments
 from .errors import DamagedObject
 from .packs import (
     Directory,
@@ -38,6 +38,8 @@ MOST_RECORDS_HELD = 1 << 16
 _UNDER_WAY = timedelta(days=1)
 _READERS = 8
 _MERGE_COUNT = 24
+# How often segments are listed anew, when some vanish while they are read.
+_LISTINGS = 5
 _MERGE_ENTRIES = 500_000
 
 
@@ -71,20 +73,22 @@ class ChunkIndex:
         self._adopted: list[Segment] = []
         self._written = 0
         self._directories = DirectoryCache(MOST_RECORDS_HELD)
+        self._quarantine: frozenset[bytes] | None = None
         self.warnings: list[str] = []
 
     # -- finding
 
     def find(self, wanted: Iterable[bytes]) -> dict[bytes, Ref]:
-        """Where chunks lie; those that are not stored are not in it."""
+        """Where chunks lie that may be referred to; those that are not stored are not in it."""
         self._load()
+        distrusted = self.distrusted()
         found: dict[bytes, Ref] = {}
         asked: dict[bytes, list[PackPlace]] = {}
         with self._lock:
             for name in wanted:
                 if ref := self._recent.get(name):
                     found[name] = ref
-                elif places := [p for one in self._segments for p in one.find(name)]:
+                elif places := [p for p in self._places(name) if p.pack not in distrusted]:
                     asked[name] = places
         for name, places in asked.items():
             for place in places:
@@ -93,6 +97,28 @@ class ChunkIndex:
                     found[name] = ref
                     break
         return found
+
+    def places(self, name: bytes) -> Iterator[Ref]:
+        """Everywhere that a chunk or page lies, packs in quarantine not left out."""
+        self._load()
+        with self._lock:
+            places = self._places(name)
+        for place in dict.fromkeys(places):
+            directory = self._directory(place)
+            if directory and (ref := directory.records.get(name)):
+                yield ref
+
+    def _places(self, name: bytes) -> list[PackPlace]:
+        return [place for one in self._segments for place in one.find(name)]
+
+    def distrusted(self) -> frozenset[bytes]:
+        """The packs in quarantine: what is in them is stored anew."""
+        with self._load_lock:
+            if self._quarantine is None:
+                found = quarantine.load(self._repository)
+                self._quarantine = frozenset(found.packs)
+                self.warnings += found.warnings
+            return self._quarantine
 
     def add(
         self, packs: PackWriter, records: list[tuple[bytes, bytes]]
@@ -147,25 +173,34 @@ class ChunkIndex:
     def _load_segments(self) -> set[bytes]:
         """The newest segments that fit the bound; the packs that any segment knows."""
         known: set[bytes] = set()
-        replaced: set[str] = set()
+        done: set[str] = set()
         entries = 0
-        listed = sorted(self._repository.store.list(names.SEGMENTS), key=lambda one: one.name)
-        for found in reversed(listed):
-            if found.name in replaced:
-                continue
-            try:
-                segment = self._read(found.name)
-            except (ObjectNotFound, ObjectTooLarge, DamagedObject) as error:
-                self.warnings.append(str(error))
-                continue
-            for one in segment.replaces:
-                replaced.add(one)
-                # The clock of who merged may have been behind.
-                entries -= len(self._live.pop(one, ()))
-            known.update(place.pack for place in segment.all_places())
-            entries += len(segment)
-            if entries <= self._most_entries:
-                self._live[found.name] = segment
+        for _attempt in range(_LISTINGS):
+            gone = False
+            listed = (one.name for one in self._repository.store.list(names.SEGMENTS))
+            for name in sorted(listed, reverse=True):
+                if name in done:
+                    continue
+                try:
+                    segment = self._read(name)
+                except ObjectNotFound:
+                    # Another run merged it just now: what it merged it into is in the next list.
+                    gone = True
+                    continue
+                except (ObjectTooLarge, DamagedObject) as error:
+                    done.add(name)
+                    self.warnings.append(str(error))
+                    continue
+                done.update((name, *segment.replaces))
+                for one in segment.replaces:
+                    # The clock of who merged may have been behind.
+                    entries -= len(self._live.pop(one, ()))
+                known.update(place.pack for place in segment.all_places())
+                entries += len(segment)
+                if entries <= self._most_entries:
+                    self._live[name] = segment
+            if not gone:
+                break
         self._segments += self._live.values()
         return known
 
@@ -233,11 +268,14 @@ class ChunkIndex:
         for name, segment in named.items():
             repository.store.put(name, repository.codec.seal(name, segments.encode(segment)))
 
-    def merge(self, now: datetime) -> None:
-        """Make one segment of many small ones. Those that it replaces are deleted if they can be."""
+    def merge(self) -> None:
+        """Make one segment of many small ones. Those that it replaces are deleted if they can be.
+
+        Its name says what it replaces, so that two runs that merge the same make one segment.
+        """
         if not self._loaded:
             return
-        store, codec = self._repository.store, self._repository.codec
+        store = self._repository.store
         small = sorted(
             (len(segment), name)
             for name, segment in self._live.items()
@@ -257,11 +295,25 @@ class ChunkIndex:
         if len({place for part in parts for place in part.all_places()}) > segments.MOST_PACKS:
             return
         rows = chain.from_iterable(part.rows() for part in parts)
-        stamp = now.astimezone(timezone.utc).strftime("%Y%m%dt%H%M%Sz")
-        name = f"{names.SEGMENTS}{stamp}-merged-{self._run[-8:]}"
-        store.put(name, codec.seal(name, segments.encode(segments.build(rows, taken))))
+        if not self._put_merged(segments.build(rows, sorted(set(taken)))):
+            return
         for one in taken:
             try:
                 store.delete(one)
             except StorageDenied:
                 return
+
+    def _put_merged(self, merged: Segment) -> bool:
+        """Store a segment that replaces others; whether it is there now."""
+        repository = self._repository
+        stamp = max(merged.replaces).removeprefix(names.SEGMENTS).partition("-")[0]
+        which = repository.codec.key_of("\n".join(merged.replaces))
+        name = f"{names.SEGMENTS}{stamp}-merged-{which}"
+        try:
+            repository.store.put(name, repository.codec.seal(name, segments.encode(merged)))
+        except ObjectExists:
+            try:
+                return set(self._read(name).replaces) == set(merged.replaces)
+            except (ObjectNotFound, ObjectTooLarge, DamagedObject):
+                return False
+        return True

@@ -198,9 +198,9 @@ def _check_parts(where: str, body: dict[str, Any]) -> None:
         and all(isinstance(value, _OPTIONAL) for value in vm.values())
         and all(time.tzinfo is not None for time in times)
         and all(isinstance(one, str) for one in body["warnings"])
+        and _is_source(body["source"])
         and all(isinstance(one, dict) for one in body["excluded_disks"])
         and len(body["disks"]) <= _MOST_DISKS
-        and _is_source(body["source"])
     )
     if not sound:
         raise DamagedObject(where, "parts of it are not what they should be")

@@ -18,9 +18,10 @@ SEGMENTS = "chunk-index/"
 MANIFESTS = "manifests/"
 LEASES = "leases/"
 LEDGERS = "ledgers/"
+QUARANTINE = "quarantine/"
 # In the order in which a repository is deleted: first what says that there is something to
 # restore; what opens the rest last, so that a deletion that was interrupted can be done again.
-FOLDERS = (MANIFESTS, LEDGERS, SEGMENTS, PACKS, LEASES, KEYS)
+FOLDERS = (MANIFESTS, LEDGERS, SEGMENTS, QUARANTINE, PACKS, LEASES, KEYS)
 
 _BACKUP_ID = re.compile(r"\d{8}t\d{6}z-[0-9a-f]{8}")
 _KEY = re.compile(rf"{KEYS}[0-9a-f]{{32}}\.json")

@@ -88,10 +88,10 @@ class PackWriter:
     def _begin(self) -> None:
         self._pack = os.urandom(PACK_ID_SIZE)
         self._box = self._repository.codec.box(names.pack(self._pack))
-        # Joined only when the pack is full: one copy, in which other threads go on.
-        self._parts: list[bytes] = []
+        # Grown in place: parts that are kept until the pack is full would leave holes in the memory
+        # of each thread, and joining them takes it twice.
+        self._content = bytearray()
         self._refs: list[Ref] = []
-        self._length = 0
 
     def add(self, records: Iterable[tuple[bytes, bytes]]) -> list[Ref]:
         """Take records, as ``(name, compressed)``; where they will lie.
@@ -102,16 +102,15 @@ class PackWriter:
         with self._lock:
             self._check()
             refs = [self._append(name, packed) for name, packed in records]
-            if self._length >= self._size or len(self._refs) >= MOST_RECORDS:
+            if len(self._content) >= self._size or len(self._refs) >= MOST_RECORDS:
                 self._send()
         return refs
 
     def _append(self, name: bytes, packed: bytes) -> Ref:
         stored = self._box.lock(packed, name)
-        ref = Ref(name, self._pack, self._length, len(stored))
-        self._parts.append(stored)
+        ref = Ref(name, self._pack, len(self._content), len(stored))
+        self._content += stored
         self._refs.append(ref)
-        self._length += len(stored)
         return ref
 
     def flush(self) -> None:
@@ -140,17 +139,16 @@ class PackWriter:
     def _send(self) -> None:
         """Hand the pack to an upload; waits while too many are on their way."""
         self._room.acquire()
-        future = self._pool.submit(self._store, self._pack, self._parts, self._refs)
+        future = self._pool.submit(self._store, self._pack, self._content, self._refs)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
         self._begin()
 
-    def _store(self, pack: bytes, parts: list[bytes], refs: list[Ref]) -> None:
+    def _store(self, pack: bytes, content: bytearray, refs: list[Ref]) -> None:
         try:
-            place, end = seal_pack(self._repository, pack, parts, refs)
-            content = b"".join((*parts, end))
-            parts.clear()
-            self._repository.store.put(names.pack(pack), content)
+            place, end = seal_pack(self._repository, pack, [content], refs)
+            content += end
+            self._repository.store.put(names.pack(pack), memoryview(content))
             with self._counting:
                 self.stored_bytes += len(content)
                 self.packs += 1
@@ -164,7 +162,7 @@ class PackWriter:
 
 
 def seal_pack(
-    repository: Repository, pack: bytes, parts: Iterable[bytes], refs: list[Ref]
+    repository: Repository, pack: bytes, parts: Iterable[bytes | bytearray], refs: list[Ref]
 ) -> tuple[PackPlace, bytes]:
     """What a pack ends with: its directory and the trailer.
 

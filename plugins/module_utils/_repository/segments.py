@@ -15,6 +15,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from .._storage.interface import is_object_name
@@ -73,9 +74,13 @@ def fingerprint(name: bytes) -> int:
 
 
 def build(rows: Iterable[tuple[int, PackPlace]], replaces: Iterable[str] = ()) -> Segment:
-    """A segment of fingerprints and packs, in any order; at most 65,536 packs."""
+    """A segment of fingerprints and packs, in any order; at most 65,536 packs.
+
+    What is there twice is kept once: merges of runs that went on side by side have copies.
+    """
     numbers: dict[PackPlace, int] = {}
-    keys = sorted(print_ << 16 | numbers.setdefault(place, len(numbers)) for print_, place in rows)
+    found = sorted(print_ << 16 | numbers.setdefault(place, len(numbers)) for print_, place in rows)
+    keys = [key for key, _copies in groupby(found)]
     return Segment(
         array("I", (key >> 32 for key in keys)),
         array("H", (key >> 16 & 0xFFFF for key in keys)),

@@ -17,7 +17,8 @@ from typing import Any
 from . import names
 from .codec import NAME_SIZE, parse_json
 from .errors import DamagedObject
-from .packs import MOST_PACK_SIZE, MOST_RECORD, PACK_ID_SIZE, PackWriter, Ref, fetch
+from .packs import MOST_PACK_SIZE, MOST_RECORD, PACK_ID_SIZE, PackWriter, Ref
+from .records import Copies, Records
 from .repository import Repository
 from .workers import in_groups
 
@@ -97,10 +98,17 @@ def chunk_count(disk_size: int, chunk_size: int) -> int:
 
 
 class Tree:
-    """The index of one image, read as needed. Keeps one page of each level."""
+    """The index of one image, read as needed. Keeps one page of each level.
 
-    def __init__(self, repository: Repository, roots: Entries) -> None:
+    Args:
+        copies: where to look for pages that are damaged; None to look nowhere else.
+    """
+
+    def __init__(
+        self, repository: Repository, roots: Entries, copies: Copies | None = None
+    ) -> None:
         self._repository = repository
+        self._copies = copies
         self.roots = roots
         self._nodes: dict[int, Entries] = {}
 
@@ -122,14 +130,14 @@ class Tree:
         """
         for group in in_groups(numbers, TOGETHER):
             refs = {number: ref for number in group if (ref := self.leaf_ref(number))}
-            found = read_pages(self._repository, refs.values())
+            found = read_pages(self._repository, refs.values(), self._copies)
             for number in group:
                 yield number, found[refs[number]] if number in refs else {}
 
     def all_pages(self) -> Iterator[tuple[int, Ref, Entries]]:
         """The leaves that are not empty, in order: number, where it lies, content. Raises: as ``pages``."""
         for group in in_groups(self.leaves(), TOGETHER):
-            found = read_pages(self._repository, [ref for _number, ref in group])
+            found = read_pages(self._repository, [ref for _number, ref in group], self._copies)
             for number, ref in group:
                 yield number, ref, found[ref]
 
@@ -140,35 +148,49 @@ class Tree:
                 yield root * FANOUT + position, ref
 
     def _page(self, ref: Ref) -> Entries:
-        return read_page(self._repository, ref)
+        return read_page(self._repository, ref, self._copies)
 
 
-def read_page(repository: Repository, ref: Ref) -> Entries:
+def read_page(repository: Repository, ref: Ref, copies: Copies | None = None) -> Entries:
     """A page, proved to be the one referred to.
 
     Raises:
         DamagedObject, StorageError: it cannot be read.
     """
-    return read_pages(repository, [ref])[ref]
+    return read_pages(repository, [ref], copies)[ref]
 
 
-def read_pages(repository: Repository, refs: Iterable[Ref]) -> dict[Ref, Entries]:
+def read_pages(
+    repository: Repository, refs: Iterable[Ref], copies: Copies | None = None
+) -> dict[Ref, Entries]:
     """Pages, each proved; those that lie together are read at once. Raises: as ``read_page``."""
+    refs = set(refs)
+    records = Records(repository, refs, copies)
     found: dict[Ref, Entries] = {}
-    for ref, stored in fetch(repository, refs).items():
+    for ref in refs:
         place = names.pack(ref.pack)
-        plain = repository.codec.box(place).open(stored, ref.name, PAGE_LIMIT)
-        found[ref] = decode(parse_json(place, plain), place)
+        found[ref] = decode(parse_json(place, records.open(ref, PAGE_LIMIT)), place)
     return found
 
 
 class TreeWriter:
-    """Builds an index, leaf after leaf in ascending order, from an earlier one or from nothing."""
+    """Builds an index, leaf after leaf in ascending order, from an earlier one or from nothing.
 
-    def __init__(self, repository: Repository, packs: PackWriter, base: Tree | None) -> None:
+    Args:
+        distrusted: packs whose pages are stored anew when they would be referred to.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        packs: PackWriter,
+        base: Tree | None,
+        distrusted: frozenset[bytes] = frozenset(),
+    ) -> None:
         self._repository = repository
         self._packs = packs
         self._base = base
+        self._distrusted = distrusted
         self._roots: Entries = dict(base.roots) if base else {}
         self._number: int | None = None
         self._node: Entries = {}
@@ -185,7 +207,7 @@ class TreeWriter:
             self._number = root
             self._node = dict(self._base.node(root)) if self._base else {}
             known = [*self._node.values(), *([self._roots[root]] if root in self._roots else [])]
-            self._pages = {ref.name: ref for ref in known}
+            self._pages = {ref.name: ref for ref in known if ref.pack not in self._distrusted}
         if not entries:
             self._node.pop(position, None)
             return

@@ -15,9 +15,12 @@ from ..storage.image import MIB
 from ..storage.page_blob import PageBlob
 from ..storage.sas import AccessConflictError
 from ..storage.vhd import VhdFooterError
+from ..storage.vhdx import VhdxBlob
+from .disk_model import sector_size
 from .tracked import empty_answer, source_not_found
 
 SHORTEST, LONGEST = 60, 4_294_967_295
+_FORMAT_SINCE = "2023-01-02"
 GUEST_STATE_SIZE = 4 * MIB
 
 
@@ -40,6 +43,7 @@ class Access:
         body = call.body()
         access, seconds = _asked(body)
         check_network(resource)
+        _check_format(resource, body, call.api_version)
         self._check(resource, access)
         held = self._state.sas.active_for(resource.id)
         if held is not None and held.access != access:
@@ -76,7 +80,7 @@ class Access:
             raise source_not_found(resource.id)
         if "diskState" in resource.properties:
             self._check(resource, access)
-        blob = resource.hidden.get("upload") or PageBlob(resource.hidden["image"])
+        blob = resource.hidden.get("upload") or _exported(resource)
         try:
             grant = self._state.sas.grant(resource.id, blob, access, seconds)
         except AccessConflictError as error:
@@ -158,6 +162,24 @@ def read_only(resource: Resource, access: str) -> None:
         raise invalid_parameter(
             f"The value '{access}' of parameter 'access' is invalid: {resource.name} can only"
             " be read."
+        )
+
+
+def _exported(resource: Resource) -> PageBlob:
+    kind = VhdxBlob if sector_size(resource) == 4096 else PageBlob
+    return kind(resource.hidden["image"])
+
+
+def _check_format(resource: Resource, body: dict[str, Any], api_version: str) -> None:
+    """Refuse access to what is exported as VHDX to a client that does not ask for that."""
+    if sector_size(resource) != 4096 or api_version < _FORMAT_SINCE:
+        return
+    if body.get("fileFormat") != "VHDX":
+        raise ArmError(
+            400,
+            "BadRequest",
+            "Accessing disk or snapshot with a logical sector size of 4096 requires specifying the"
+            " file format. Set the fileFormat property to VHDX.",
         )
 
 

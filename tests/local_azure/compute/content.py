@@ -14,7 +14,7 @@ from ..state import State
 from ..storage.image import Image
 from ..storage.vhd import FOOTER_SIZE
 from .blob_import import import_blob
-from .disk_model import DISK_TYPE, GIB
+from .disk_model import DISK_TYPE, GIB, sector_size
 from .progress import percent
 from .tracked import member, normal_location, source_not_found
 
@@ -51,6 +51,12 @@ class Content:
         if self.image is None:
             raise AssertionError("a content has an image or a way to load it")
         return self.image
+
+
+def kept_sector_size(source: Resource) -> dict[str, int]:
+    """What a copy keeps of the sectors of its source; nothing is said of the usual 512 bytes."""
+    size = sector_size(source)
+    return {"logicalSectorSize": size} if size != 512 else {}
 
 
 def gigabytes(size: int) -> int:
@@ -166,6 +172,7 @@ def _copied(state: State, data: dict[str, Any], size: int | None, location: str)
         "sourceUniqueId": None if restore else source.properties["uniqueId"],
     }
     kept = {key: value for key, value in kept.items() if value is not None}
+    kept |= kept_sector_size(source)
     inherited = {key: source.properties[key] for key in INHERITED if key in source.properties}
     return Content(size or held, kept, state.store.fork(image, grown), inherited=inherited)
 

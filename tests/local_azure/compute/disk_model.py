@@ -46,6 +46,20 @@ def is_v2(sku: str) -> bool:
     return sku.split("_", maxsplit=1)[0].lower() in ("ultrassd", "premiumv2")
 
 
+def sector_size(resource: Resource) -> int:
+    """Bytes of a logical sector of a disk, snapshot or disk restore point."""
+    told = resource.properties
+    stated = (told.get("creationData") or {}).get("logicalSectorSize")
+    return stated or told.get("logicalSectorSize") or 512
+
+
+def with_sector_size(creation_data: dict[str, Any], sku: str) -> dict[str, Any]:
+    """What is kept of ``creationData``: new Ultra and Premium SSD v2 disks have 4,096 bytes by default."""
+    if is_v2(sku) and creation_data.get("createOption") == "Empty":
+        return {"logicalSectorSize": 4096, **creation_data}
+    return creation_data
+
+
 def performance(sku: str, size_gb: int) -> dict[str, Any]:
     """IOPS, MB/s and, for Premium SSD, the tier of a disk."""
     if is_v2(sku):
@@ -78,7 +92,7 @@ def disk_properties(
     computed: dict[str, Any] = {
         "osType": None,
         "hyperVGeneration": None,
-        "creationData": creation_data,
+        "creationData": with_sector_size(creation_data, sku),
         "diskSizeGB": size_gb,
         **rate,
         "encryption": encryption_of(given.get("encryption")),

@@ -16,6 +16,7 @@ from .content import (
     INHERITED,
     check_complete,
     derived_guid,
+    kept_sector_size,
     region_of,
 )
 from .progress import percent
@@ -105,6 +106,7 @@ def add_from_disk(
         "timeCreated": created,
         "sourceResourceId": disk.id,
         **{key: held[key] for key in INHERITED if key in held},
+        **kept_sector_size(disk),
         "familyId": derived_guid("restore points", held["uniqueId"]),
         "sourceUniqueId": held["uniqueId"],
         "networkAccessPolicy": held.get("networkAccessPolicy", "AllowAll"),

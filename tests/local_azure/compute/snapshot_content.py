@@ -18,6 +18,7 @@ from .content import (
     family_in_region,
     find_source,
     imported,
+    kept_sector_size,
     source_id,
 )
 from .disk_model import DISK_TYPE
@@ -129,6 +130,7 @@ def _content(source: Resource, data: dict[str, Any], image: Image) -> Content:
         "createOption": data["createOption"],
         "sourceResourceId": source_id(data),
         "sourceUniqueId": held["uniqueId"],
+        **kept_sector_size(source),
     }
     inherited = {key: held[key] for key in INHERITED if key in held}
     inherited["uniqueId"] = new_guid()

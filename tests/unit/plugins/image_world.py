@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import
 from ansible_collections.vmguard.azure.plugins.module_utils._image.restorer import DiskWriter, Sink
 from ansible_collections.vmguard.azure.plugins.module_utils._image.throttle import Throttle
 from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier import Report, Verifier
-from ansible_collections.vmguard.azure.plugins.module_utils._image.work import chunk_runs
+from ansible_collections.vmguard.azure.plugins.module_utils._image.work import Touched, chunk_runs
 from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.chunk_index import (
     ChunkIndex,
@@ -37,7 +38,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.packs im
     read_directory,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import Tree
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import Entries, Tree
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.interface import Store
 
@@ -138,6 +139,37 @@ def make_manifest(number: int, disks: list[DiskImage], vm_id: str = VM_ID) -> Ma
     )
 
 
+class Reading:
+    """One run that reads disks of a repository.
+
+    Attributes:
+        roots: of the disk that was read last.
+    """
+
+    def __init__(self, repository: Repository, reader: DiskReader, stats: Stats) -> None:
+        self._repository = repository
+        self.reader = reader
+        self._stats = stats
+        self.roots: Entries = {}
+
+    def tree(self, image: DiskImage) -> Tree:
+        return Tree(self._repository, image.roots)
+
+    def __call__(
+        self,
+        source: Source,
+        size: int,
+        changes: Iterable[Changed] | None = None,
+        base: DiskImage | None = None,
+    ) -> Touched:
+        """Read a disk; the chunks that were looked at."""
+        found = [Changed(0, size, False)] if changes is None else changes
+        runs = chunk_runs(found, self._repository.chunk_size, size)
+        tree = self.tree(base) if base else None
+        self.roots, touched = self.reader.read(source, size, runs, tree, self._stats)
+        return touched
+
+
 class World:
     """Backups of one disk in one repository.
 
@@ -150,17 +182,13 @@ class World:
         self.pack_size = pack_size
         self.workers = workers
         self.check: Callable[[], None] = lambda: None
+        self.on_reader: Callable[[DiskReader], object] = lambda _reader: None
         self.index: ChunkIndex | None = None
         self.stats = Stats()
 
-    def read(
-        self,
-        source: Source,
-        size: int,
-        changes: Iterable[Changed] | None = None,
-        base: DiskImage | None = None,
-    ) -> DiskImage:
-        """Read a disk as a run of its own does; nothing is committed yet."""
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """A run that reads disks; its packs are stored at the end."""
         repository = self.repository
         self.stats = Stats()
         index = self.index = ChunkIndex(repository, f"run-{os.getpid()}-{next(_runs):08d}")
@@ -171,15 +199,24 @@ class World:
                     repository, packs, index, pool, workers=self.workers,
                     throttle=Throttle(None, MovedClock()), check=self.check,
                 )  # fmt: skip
-                found = [Changed(0, size, False)] if changes is None else changes
-                runs = chunk_runs(found, repository.chunk_size, size)
-                tree = Tree(repository, base.roots) if base else None
-                roots, _touched = reader.read(source, size, runs, tree, self.stats)
+                self.on_reader(reader)
+                yield Reading(repository, reader, self.stats)
                 packs.flush()
             index.write()
         finally:
             packs.close()
-        return disk_image(size, roots=roots)
+
+    def read(
+        self,
+        source: Source,
+        size: int,
+        changes: Iterable[Changed] | None = None,
+        base: DiskImage | None = None,
+    ) -> DiskImage:
+        """Read a disk as a run of its own does; nothing is committed yet."""
+        with self.reading() as read:
+            read(source, size, changes, base)
+        return disk_image(size, roots=read.roots)
 
     def back_up(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._backup import result
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     InputError,
     StorageUnavailable,
@@ -215,6 +216,41 @@ def test_a_hostile_manifest_is_damage_and_nothing_else(repository: Repository, w
     report = verify(repository)
     assert name in report.objects
     assert [backup["id"] for backup in report.backups] == [name.rpartition("/")[2]]
+
+
+ODD = (None, True, 5, 1.5, "text", [], [5], {}, {"a": 5})
+
+
+@pytest.mark.parametrize("part", ["source", "facts", "stats", "excluded_disks", "vm"])
+def test_whatever_a_manifest_holds_it_is_described_or_named(
+    repository: Repository, part: str
+) -> None:
+    """One backup that is not what it should be does not hide the others."""
+    whole = World(repository).back_up(random_disk(MIB, 1))
+    known = {
+        "source": ("kind", "restore_point", "consistency", "indications", "same_moment"),
+        "facts": ("zones", "tags", "encryption", "sku", "size_gb"),
+        "stats": ("read", "seconds", "stored"),
+        "excluded_disks": ("id", "name", "reason", "message"),
+        "vm": ("location", "resource_group", "vm_id"),
+    }[part]
+    for key in known:
+        for value in ODD:
+            body = make_manifest(9, [disk_image(MIB)]).body(CHUNK)
+            if part in ("facts", "stats"):
+                body["disks"][0][part] = {key: value}
+            elif part == "excluded_disks":
+                body[part] = [{key: value}]
+            else:
+                body[part] = {**body[part], key: value}
+            name = name_of(repository, make_manifest(9, []))
+            repository.store.delete(name)
+            repository.write(name, body)
+            found = report.find(repository)
+            described = [result.describe(one, configuration=True) for one in found.backups]
+            assert json.loads(json.dumps(described)) == described
+            assert len(described) + len(found.damaged) == 2
+            assert whole.id in [one["id"] for one in described]
 
 
 @pytest.mark.parametrize("body", [None, [], 5, "text", {}, {"format": "vmguard-backup"}])

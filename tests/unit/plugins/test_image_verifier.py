@@ -19,7 +19,11 @@ from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease im
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.manifest import Manifest
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.packs import PackWriter, Ref
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import Tree, TreeWriter
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.tree import (
+    FANOUT,
+    Tree,
+    TreeWriter,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from image_world import (
     CHUNK,
@@ -29,6 +33,7 @@ from image_world import (
     World,
     directories,
     disk_image,
+    folder_of,
     make_manifest,
     make_repository,
     random_disk,
@@ -181,7 +186,9 @@ def test_a_bit_that_changes_no_content_is_named_and_costs_no_backup(tmp_path: Pa
 
 
 @pytest.mark.parametrize("by", [1, -1, 5000])
-def test_an_index_that_points_beside_a_record_is_damage(tmp_path: Path, by: int) -> None:
+def test_an_index_that_points_beside_a_record_is_named_and_the_record_is_found(
+    tmp_path: Path, by: int
+) -> None:
     repository = make_repository(tmp_path / "repository")
     packs = PackWriter(repository)
     codec = repository.codec
@@ -196,10 +203,10 @@ def test_an_index_that_points_beside_a_record_is_damage(tmp_path: Path, by: int)
     manifest.write(repository, backup)
     for percent in (0, 100):
         report = verify(repository, percent)
-        assert [one["id"] for one in report.backups] == [backup.id]
-        assert report.backups[0]["disks"] == [image.name]
-    with pytest.raises(DamagedObject):
-        restore(repository, image)
+        assert list(report.objects) == [names.pack(refs[1].pack)]
+        assert report.backups == [] and not report.sound
+        assert report.recovered == [{"id": backup.id, "vm": "web", "disks": [image.name]}]
+    assert restore(repository, image)[: 2 * CHUNK] == data[0] + data[1]
 
 
 @pytest.mark.parametrize("percent", [0, 100])
@@ -246,10 +253,46 @@ def test_a_full_heals_what_was_in_a_pack_that_was_moved_away(tmp_path: Path) -> 
     pack.rename(away)
     third = world.back_up(content)
     assert world.stats.stored > 0
-    assert {one["id"] for one in verify(repository).backups} == {first.id, second.id}
-    away.rename(pack)
-    assert restore(repository, third.disks[0]) == bytes(content)
-    assert {one["id"] for one in verify(repository).backups} == {first.id, second.id}
+    for _away_and_back in range(2):
+        report = verify(repository)
+        assert report.backups == []
+        assert [one["id"] for one in report.recovered] == [first.id, second.id]
+        for backup in (first, second, third):
+            assert restore(repository, backup.disks[0]) == bytes(content)
+        if away.exists():
+            away.rename(pack)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+def test_an_index_that_repeats_a_page_without_end_is_read_once(tmp_path: Path, whole: bool) -> None:
+    repository = make_repository(tmp_path / "repository")
+    codec = repository.codec
+    packs = PackWriter(repository)
+    data = random.Random(1).randbytes(CHUNK)
+    (chunk,) = packs.add([(codec.name(data), codec.compress(data))])
+    writer = TreeWriter(repository, packs, None)
+    leaf_entries = dict.fromkeys(range(FANOUT), chunk)
+    for number in range(FANOUT):
+        writer.put(number, leaf_entries)
+    (root,) = writer.finish(FANOUT).values()
+    packs.flush()
+    packs.close()
+    disks = [
+        disk_image(64 << 40, roots=dict.fromkeys(range(1024), root), role=f"lun{lun}", lun=lun)
+        for lun in range(4)
+    ]
+    manifest.write(repository, make_manifest(1, disks))
+    if not whole:
+        path = folder_of(repository) / names.pack(chunk.pack)
+        content = bytearray(path.read_bytes())
+        content[chunk.offset + 100] ^= 1
+        path.write_bytes(content)
+    store = FaultyStore(repository.store, methods=("get", "get_range", "list"))
+    watched = Repository(store, repository.settings, repository.codec)
+    report = verify(watched)
+    assert len(report.backups) == (0 if whole else 1)
+    assert len(store.calls) < 60
+    assert report.chunks == FANOUT
 
 
 def test_every_pack_that_is_missing_is_named_not_the_first_alone(kept: Kept) -> None:

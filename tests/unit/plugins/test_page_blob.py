@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import disk_access
-from ansible_collections.vmguard.azure.plugins.module_utils._disk.http import TransferFailed
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.http import (
+    Answer,
+    HttpPool,
+    TransferFailed,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_blob import (
     MOST_READ,
     MOST_WRITTEN,
+    PageBlob,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._disk.vhd import footer
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AzureError,
     NotFound,
     Throttled,
+    VmguardError,
 )
 from page_blob_world import GIB, World, open_bench, world_in
 from restore_bench import Bench, Machine
@@ -260,6 +266,88 @@ def test_faults_while_writing(world: World, fault: dict[str, Any]) -> None:
     world.control.fault(WRITES, **fault, times=2)
     blob.clear(512, 1024)
     assert blob.read(0, 2048) == bytes(1024) + data[512:1536]
+
+
+class OnTheWay(HttpPool):
+    """Something between here and Azure that changes exchanges.
+
+    Args:
+        harm: gets the body of a PUT and returns what arrives in its place, or a status that is
+            answered while nothing arrives.
+        times: how many requests it changes.
+    """
+
+    def __init__(self, harm: Callable[[bytes], bytes | int], times: int) -> None:
+        super().__init__(2)
+        self._harm = harm
+        self.left = times
+
+    def request(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None = None
+    ) -> Answer:
+        if self.left and body is not None:
+            self.left -= 1
+            harmed = self._harm(body)
+            if isinstance(harmed, int):
+                return Answer(harmed, {}, b"")
+            body = harmed
+        return super().request(method, url, headers, body)
+
+
+def flipped(data: bytes) -> bytes:
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+@pytest.mark.parametrize("harm", [flipped, lambda _data: 307, lambda _data: 200, lambda _data: 204])
+def test_what_does_not_arrive_whole_is_sent_again(world: World, harm: Any) -> None:
+    identity, data = upload(world, size=32 * MIB), os.urandom(MIB)
+    with OnTheWay(harm, 2) as http:
+        blob = PageBlob(world.access(identity, access="Write"), http, world.clock)
+        blob.write(0, data)
+    assert http.left == 0
+    assert world.image(identity).read(0, MIB) == data
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"), [(flipped, "Md5Mismatch"), (lambda _data: 307, "status 307 where 201")]
+)
+def test_what_never_arrives_whole_is_an_error(world: World, harm: Any, said: str) -> None:
+    identity = upload(world, size=32 * MIB)
+    with OnTheWay(harm, 99) as http:
+        blob = PageBlob(world.access(identity, access="Write"), http, world.clock, attempts=3)
+        with pytest.raises((AzureError, TransferFailed), match=said) as error:
+            blob.write(512, os.urandom(512))
+    assert http.left == 96
+    assert "write bytes 512-1023 of disk target" in str(error.value)
+    assert world.image(identity).read(0, MIB) == bytes(MIB)
+
+
+def test_a_size_that_something_else_tells_is_none(world: World, snapshot: str) -> None:
+    class Redirecting(HttpPool):
+        def request(self, *given: Any, **more: Any) -> Answer:
+            answer = super().request(*given, **more)
+            return answer._replace(status=302) if given[0] == "HEAD" else answer
+
+    with Redirecting(1) as http:
+        blob = PageBlob(world.access(snapshot), http, world.clock, attempts=2)
+        with pytest.raises(TransferFailed, match="status 302 where 200"):
+            blob.size()
+
+
+def test_it_stops_between_two_attempts_when_the_check_says_so(world: World, snapshot: str) -> None:
+    asked: list[int] = []
+
+    def check() -> None:
+        asked.append(len(asked))
+        if len(asked) == 4:
+            raise VmguardError("Another disk failed.")
+
+    blob = PageBlob(world.access(snapshot), world.http, world.clock, check=check)
+    blob.read(0, 512)
+    world.control.fault(READS, status=503, times=99)
+    with pytest.raises(VmguardError, match="Another disk failed"):
+        blob.read(0, 512)
+    assert world.bench.hits() == 2
 
 
 def test_a_snapshot_cannot_be_written(world: World, snapshot: str) -> None:

@@ -10,7 +10,11 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._disk.vhd import FOOTER_SIZE, footer
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.vhd import (
+    FOOTER_SIZE,
+    check_footer,
+    footer,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +49,36 @@ def test_times_that_the_format_does_not_have(year: int) -> None:
 def test_sizes_that_no_disk_has(size: int) -> None:
     with pytest.raises(ValueError, match="A disk has"):
         footer(size, uuid4(), CREATED)
+
+
+@given(sizes, st.uuids())
+def test_its_own_footer_is_accepted(size: int, unique_id: UUID) -> None:
+    check_footer(footer(size, unique_id, CREATED), size + FOOTER_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("made", "blob_size", "problem"),
+    [
+        (bytes(FOOTER_SIZE), MIB + 512, "not the footer of a VHD"),
+        (b"conectix", MIB + 512, "not the footer of a VHD"),
+        (
+            footer(MIB, UUID(int=1), CREATED),
+            MIB + 1024,
+            "a disk of 1048576 bytes, and it has 1049088",
+        ),
+        (footer(MIB, UUID(int=1), CREATED), MIB, "a disk of 1048576 bytes, and it has 1048064"),
+    ],
+)
+def test_what_is_no_footer_of_a_fixed_vhd(made: bytes, blob_size: int, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        check_footer(made, blob_size)
+
+
+def test_a_dynamic_vhd_is_refused() -> None:
+    made = bytearray(footer(MIB, UUID(int=1), CREATED))
+    made[63] = 3
+    with pytest.raises(ValueError, match="disk type 3"):
+        check_footer(bytes(made), MIB + FOOTER_SIZE)
 
 
 @pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img")

@@ -116,7 +116,10 @@ def test_what_is_said_of_a_disk() -> None:
     }
     disk = shaped(full_vm(), resource("zero", **properties))["data_disks"][0]
     assert [found["reason"] for found in disk.pop("findings")] == ["SharedDisk"]
-    assert [found["reason"] for found in disk.pop("export_findings")] == ["NetworkAccessDenied"]
+    assert [found["reason"] for found in disk.pop("export_findings")] == [
+        "SectorSizeNotSupported",
+        "NetworkAccessDenied",
+    ]
     assert disk == {
         "lun": 0,
         "name": "zero",
