@@ -34,12 +34,25 @@ class _NotTrusted(Exception):
     """The changes that Azure tells are not all."""
 
 
+class _Checked:
+    """A disk of which nothing more is read when the work has to end."""
+
+    def __init__(self, blob: PageBlob, check: Callable[[], None]) -> None:
+        self._blob = blob
+        self._check = check
+
+    def read(self, start: int, end: int) -> bytes:
+        self._check()
+        return self._blob.read(start, end)
+
+
 @dataclass
 class Transfer:
     """What reading disks needs; shared by the disks of a run.
 
     Args:
         open_access: access to the bytes of a snapshot or disk restore point, given back on exit.
+        check: called before each request for data and for each range; raises when the work has to end.
     """
 
     open_access: Callable[[str], OpenAccess]
@@ -48,6 +61,7 @@ class Transfer:
     reader: DiskReader
     http: HttpPool
     run: str
+    check: Callable[[], None]
 
     def read(self, disk: BackupDisk, asked: str, decision: Decision, source: str) -> DiskImage:
         """Read a disk at the level that was decided, or in full where that cannot be done.
@@ -65,8 +79,9 @@ class Transfer:
         stats = Stats()
         sums = {"allocated": 0, "changed": 0, "cleared": 0}
         with self.open_access(source) as access, PageRanges(self.clock) as ranges:
-            blob = PageBlob(access, self.http, self.clock)
-            image.size = blob.disk_size()
+            disk_blob = PageBlob(access, self.http, self.clock)
+            image.size = disk_blob.disk_size()
+            blob = _Checked(disk_blob, self.check)
             if decision.level != FULL:
                 try:
                     self._changes(image, decision, blob, access, ranges, stats, sums)
@@ -85,7 +100,7 @@ class Transfer:
     def _full(
         self,
         image: DiskImage,
-        blob: PageBlob,
+        blob: _Checked,
         access: Access,
         ranges: PageRanges,
         stats: Stats,
@@ -101,7 +116,7 @@ class Transfer:
         self,
         image: DiskImage,
         decision: Decision,
-        blob: PageBlob,
+        blob: _Checked,
         access: Access,
         ranges: PageRanges,
         stats: Stats,
@@ -114,6 +129,7 @@ class Transfer:
 
         def counted(older: Access) -> Any:
             for change in ranges.changed(access, older, Range(0, image.size)):
+                self.check()
                 sums["cleared" if change.cleared else "changed"] += change.end - change.start
                 yield change
 
@@ -143,8 +159,8 @@ class Transfer:
         image.base = base.backup.id
         image.full = base.image.full if decision.level == INCREMENTAL else base.backup.id
 
-    @staticmethod
-    def _count(found: Any, sums: dict[str, Any]) -> Any:
+    def _count(self, found: Any, sums: dict[str, Any]) -> Any:
         for start, end in found:
+            self.check()
             sums["allocated"] += end - start
             yield start, end

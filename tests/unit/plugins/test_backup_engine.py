@@ -286,17 +286,3 @@ def test_ids_sort_by_time_whatever_the_clock_says(place: Place) -> None:
     later = names.new_backup_id(now + timedelta(microseconds=900_000), b"\0\0")
     assert sorted([*ids, later]) == [*ids, later]
     assert all(names.check_backup_id(one) == one for one in ids)
-
-
-def test_a_forged_ledger_deletes_nothing_of_others(place: Place) -> None:
-    place.backup()
-    repository = place.open()
-    key = manifest.vm_key(repository, place.machine.id)
-    others = place.snapshots()
-    arm, group = place.bench.look, place.machine.group
-    ids = [arm.read("snapshots.get", name, group, name)["id"] for name in others]
-    run = names.new_backup_id(place.bench.clock.now(), b"\1\1")
-    repository.write(f"{names.LEDGERS}{key}/{run}.1", {"kind": "made", "resources": ids})
-    place.backup(keep="all")
-    assert others <= place.snapshots()
-    assert list(repository.store.list(names.LEDGERS)) == []
