@@ -129,7 +129,7 @@ options:
     default: false
   wait_timeout:
     description:
-      - How long to wait for operations of Azure, such as taking the snapshots, in seconds.
+      - How long to wait for operations of Azure, such as taking the snapshots, in seconds, 1 at least.
       - Reading the disks does not count.
     type: int
     default: 1800

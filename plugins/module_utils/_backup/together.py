@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import datetime
 from typing import Any
 
 from .._clock import SystemClock
@@ -77,7 +78,7 @@ class Together:
             raise
 
 
-class Interruptible:
+class Interruptible(SystemClock):
     """A clock whose sleep ends soon when the work has to.
 
     Args:
@@ -87,6 +88,9 @@ class Interruptible:
     def __init__(self, clock: SystemClock, check: Callable[[], None]) -> None:
         self._clock = clock
         self._check = check
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     def monotonic(self) -> float:
         return self._clock.monotonic()

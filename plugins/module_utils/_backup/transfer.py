@@ -26,6 +26,7 @@ from .._repository.repository import Repository
 from .._repository.tree import Tree
 from .levels import FULL, INCREMENTAL, Decision
 from .machine import BackupDisk
+from .together import Interruptible
 
 OpenAccess = AbstractContextManager[Access]
 
@@ -79,7 +80,7 @@ class Transfer:
         stats = Stats()
         sums = {"allocated": 0, "changed": 0, "cleared": 0}
         with self.open_access(source) as access, PageRanges(self.clock) as ranges:
-            disk_blob = PageBlob(access, self.http, self.clock)
+            disk_blob = PageBlob(access, self.http, Interruptible(self.clock, self.check))
             image.size = disk_blob.disk_size()
             blob = _Checked(disk_blob, self.check)
             if decision.level != FULL:
