@@ -101,7 +101,7 @@ def is_data(request: Request) -> bool:
 def stage(request: Request) -> str:
     """A request without names: ``POST snapshots beginGetAccess``."""
     parts = request.path.partition("/providers/Microsoft.Compute/")[2].split("/")
-    return " ".join([request.method, *parts[0::2], *parts[3::2][-1:][len(parts) % 2 :]])
+    return " ".join([request.method, *parts[0::2]])
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """One run of a module in a process of its own, to be killed or interrupted; its options come on stdin.
 
 The argument is the module's name. What it says is on stdout, as Ansible reads it. With HOLD set to
-``put 3 before`` or ``delete 1 after`` it says so on stdout, and waits, at that call of its repository's
-folder.
+``put packs/ 3 before`` it says so on stdout, and waits, before the third object below ``packs/`` is put
+into a repository in a folder; so with ``delete`` and ``after``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder impo
 HELD = "held"
 
 
-def hold(method: str, number: int, when: str) -> None:
+def hold(method: str, prefix: str, number: int, when: str) -> None:
     act: Callable[..., Any] = getattr(FolderStore, method)
     calls = 0
     lock = threading.Lock()
@@ -29,8 +29,8 @@ def hold(method: str, number: int, when: str) -> None:
     def held(store: FolderStore, name: str, *arguments: Any) -> Any:
         nonlocal calls
         with lock:
-            calls += 1
-            mine = calls == number
+            calls += name.startswith(prefix)
+            mine = name.startswith(prefix) and calls == number
         if mine and when == "before":
             wait(name)
         result = act(store, name, *arguments)
@@ -49,8 +49,8 @@ def wait(name: str) -> None:
 
 def main() -> None:
     if place := os.environ.get("HOLD"):
-        method, number, when = place.split()
-        hold(method, int(number), when)
+        method, prefix, number, when = place.split()
+        hold(method, prefix, int(number), when)
     arguments = {"ANSIBLE_MODULE_ARGS": json.load(sys.stdin)}
     basic._ANSIBLE_ARGS = json.dumps(arguments).encode()
     basic._ANSIBLE_PROFILE = "legacy"
