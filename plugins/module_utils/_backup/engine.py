@@ -17,7 +17,6 @@ from typing import Any
 from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._compute.disk_access import ArmAccess
-from .._compute.ids import ResourceId
 from .._compute.status import iso_time
 from .._disk.http import HttpPool
 from .._errors import InputError, ObjectNotFound, VmguardError
@@ -33,9 +32,9 @@ from . import capture, housekeeping
 from .capture import Captured
 from .history import History
 from .ledger import MADE, OPENED, Ledger
-from .levels import Decision, DiskHistory, decide
+from .levels import FULL, Decision, DiskHistory, decide
 from .machine import BackupDisk, Machine, configuration, read_machine
-from .ownership import Owner
+from .ownership import Claim, Owner
 from .recent import recent
 from .request import RESTORE_POINT, SNAPSHOT, BackupRequest
 from .together import Interruptible, Together
@@ -108,22 +107,26 @@ class Backup:
         several = len(machine.disks) > 1 and not machine.at_rest
         if several and self._request.source == SNAPSHOT and self._request.require_consistency:
             raise _of_several_moments(machine)
-        planned = self._plan(machine, history, now)
+        planned = self._plan(machine, owner, history, now)
         before = history.newest()
         predicted = Outcome(machine, None, made=True, planned=planned, warnings=history.warnings)
         outcome = self._write(lambda: self._locked(machine, owner), predicted)
         outcome.before = before
         return outcome
 
-    def _plan(self, machine: Machine, history: History, now: datetime) -> dict[str, Decision]:
+    def _plan(
+        self, machine: Machine, owner: Owner, history: History, now: datetime
+    ) -> dict[str, Decision]:
         """The level of each disk."""
         histories = history.of_disks(machine.disks)
         return {
-            disk.unique_id: self._decide(disk, histories[disk.unique_id], now)
+            disk.unique_id: self._decide(disk, owner, histories[disk.unique_id], now)
             for disk in machine.disks
         }
 
-    def _decide(self, disk: BackupDisk, history: DiskHistory, now: datetime) -> Decision:
+    def _decide(
+        self, disk: BackupDisk, owner: Owner, history: DiskHistory, now: datetime
+    ) -> Decision:
         decision = decide(
             self._request.level,
             history,
@@ -132,10 +135,22 @@ class Backup:
             full_every=self._request.full_every,
             now=now,
         )
-        if decision.base and not capture.exists(self._arm, decision.base.image.source):
-            gone = decision.base.image.source.rpartition("/")[2]
-            return Decision("full", fallback=f"the base snapshot {gone} is gone")
+        if decision.base and (why := self._unusable(owner, decision.base.image.source)):
+            return Decision(FULL, fallback=why)
         return decision
+
+    def _unusable(self, owner: Owner, source: str) -> str | None:
+        """Why a base cannot be used; None when it can. Who named it may have lied."""
+        name = source.rpartition("/")[2]
+        try:
+            claim = owner.judge(source)
+        except InputError:
+            claim = Claim.FOREIGN
+        if claim is Claim.FOREIGN:
+            return f"Azure does not confirm that a backup made the base snapshot {name}"
+        if claim is Claim.ABSENT or not capture.exists(self._arm, source):
+            return f"the base snapshot {name} is gone"
+        return None
 
     # -- doing it
 
@@ -148,9 +163,10 @@ class Backup:
             # What was planned may be old: another run may have committed or been killed since.
             history = History(self._repository, owner.key)
             run = names.new_backup_id(now, entropy, after=max(history.ids, default=""))
-            self._warnings += history.warnings
             self._warnings += housekeeping.clear_after_killed(owner, self._repository, history.ids)
-            planned = self._plan(machine, history, now)
+            planned = self._plan(machine, owner, history, now)
+            # By now its manifests were read.
+            self._warnings += history.warnings
             ledger = Ledger(self._repository, owner.key, run)
             try:
                 outcome = self._make(machine, owner, run, planned, ledger, lease, now)
@@ -337,9 +353,8 @@ class Backup:
     def _not_needed(self, history: History, owner: Owner, outcome: Outcome) -> list[str]:
         backup, machine, request = outcome.backup, outcome.machine, self._request
         sources = history.sources() | {disk.source for disk in backup.disks}
-        groups = {ResourceId.parse(one).group for one in sources}
+        groups, collections = housekeeping.places_of(sources)
         groups.add(request.snapshot_group or request.group)
-        collections = {found for one in sources if (found := housekeeping.collection_of(one))}
         collections.add(capture.collection_id(self._arm, machine, request))
         made = housekeeping.find_made(owner, groups, collections)
         needed: set[str] = set()

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from .._arm.client import ArmClient
 from .._compute.disk_access import revoke
-from .._compute.ids import COLLECTION_TYPE, ResourceId
+from .._compute.ids import COLLECTION_TYPE, ResourceId, resource_id
 from .._compute.restore_point_collections import get_collection
 from .._compute.restore_points import delete_point, disk_restore_points, get_point, list_points
 from .._compute.snapshots import SNAPSHOT_TYPE, delete_snapshot, list_snapshots
-from .._errors import NotFound, VmguardError
+from .._errors import InputError, NotFound, VmguardError
 from .._repository.manifest import DiskImage, Manifest
 from .._repository.repository import Repository
 from . import ledger
@@ -205,12 +205,24 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return sorted({text.lower(): text for text in texts}.values())
 
 
-def collection_of(source: str) -> str | None:
-    """The id of the restore point collection that a disk restore point is in, None for a snapshot."""
-    parsed = ResourceId.parse(source)
-    if parsed.type.lower() != COLLECTION_TYPE.lower():
-        return None
-    return source[: source.lower().index("/restorepoints/")]
+def places_of(sources: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Where snapshots and disk restore points are: resource groups, and ids of collections.
+
+    Args:
+        sources: ids, as manifests name them; what is none is passed over.
+    """
+    groups, collections = set(), set()
+    for source in sources:
+        try:
+            parsed = ResourceId.parse(source)
+        except InputError:
+            continue
+        groups.add(parsed.group)
+        if parsed.type.lower() == COLLECTION_TYPE.lower():
+            collections.add(
+                resource_id(parsed.subscription, parsed.group, COLLECTION_TYPE, parsed.name)
+            )
+    return groups, collections
 
 
 def needed_sources(

@@ -207,6 +207,31 @@ def test_what_cannot_be_of_a_backup_is_told(place: Place, resource: str) -> None
         owner_of(place).judge(resource)
 
 
+def test_a_base_that_no_backup_made_is_neither_read_nor_revoked(place: Place) -> None:
+    """Whoever writes to a repository in the clear can forge a manifest as well."""
+    place.backup()
+    foreign = snapshot(place, "of-somebody")
+    grant(place.bench.look, foreign, 3600)
+    repository = place.open()
+    forged = manifest.read(repository, manifest.listed(repository)[-1])
+    forged.id = names.new_backup_id(place.bench.clock.now(), b"\0\0", after=forged.id)
+    forged.disks[0].source = foreign
+    manifest.write(repository, forged)
+    outcome = place.backup(level="incremental")
+    assert outcome.backup is not None and outcome.backup.disks[0].level == "full"
+    assert "Azure does not confirm that a backup made" in outcome.warnings[0]
+    assert place.active_sas() == 1
+    for worse in ("nonsense", "/subscriptions/x/resourceGroups/g/providers/a/b/c"):
+        forged.id = names.new_backup_id(place.bench.clock.now(), b"\0\0", after=outcome.backup.id)
+        forged.disks[0].source = worse
+        manifest.write(repository, forged)
+        outcome = place.backup(level="incremental")
+        assert outcome.backup is not None and outcome.backup.disks[0].level == "full"
+        assert len(outcome.warnings) == 1 and len(outcome.deleted) == 1
+    name = foreign.rpartition("/")[2]
+    place.bench.look.run("snapshots.begin_revoke_access", foreign, place.machine.group, name)
+
+
 # -- killed
 
 

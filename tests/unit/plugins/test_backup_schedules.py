@@ -161,6 +161,8 @@ def test_a_full_is_due_by_its_time_also_when_its_manifest_is_gone(
     place.bench.clock.sleep(DAY)
     due = place.backup(full_every=2 * DAY)
     assert levels(due) == ["full"] * 2
+    passed_over = [text for text in early.warnings if "is passed over" in text]
+    assert len(passed_over) == manifest_of(place, full).exists()
     assert not any("backed up in full" in text for text in due.warnings)
 
 
