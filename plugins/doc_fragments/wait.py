@@ -18,7 +18,7 @@ options:
     default: true
   wait_timeout:
     description:
-      - How long to wait, in seconds.
+      - How long to wait, in seconds, 1 at least.
       - When the time is over the task fails and names the operation, which goes on in Azure.
         Running the task again picks it up instead of starting another.
     type: int

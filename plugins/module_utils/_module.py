@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ._clock import SystemClock
-from ._errors import VmguardError
+from ._errors import InputError, VmguardError
 from ._secrets import pasted
 from ._spec import AUTH_SPEC, WAIT_SPEC
 
@@ -35,6 +38,7 @@ class Task:
         self.check_mode: bool = module.check_mode
         self.clock = SystemClock()
         self.changed = False
+        self._wrote = False
         self._diff: dict[str, Any] | None = None
         self._repository: Repository | None = None
 
@@ -51,20 +55,27 @@ class Task:
         return ArmClient(
             self._login(),
             clock=self.clock,
-            wait_timeout=self.params.get("wait_timeout") or WAIT_SPEC["wait_timeout"]["default"],
+            wait_timeout=self.params.get("wait_timeout", WAIT_SPEC["wait_timeout"]["default"]),
             read_only=self.check_mode,
+            on_write=self._notice,
         )
+
+    def _notice(self) -> None:
+        self._wrote = True
 
     @cached_property
     def store(self) -> Store:
         """Where the option ``repository`` says that objects are; in check mode it refuses writes."""
+        from ._repository import names
+        from ._storage.noticing import NoticingStore
         from ._storage.options import open_store
 
-        return open_store(
+        store = open_store(
             self.params["repository"],
             credential=lambda: self._login().credential,
             read_only=self.check_mode,
         )
+        return NoticingStore(store, self._notice, (names.LEASES, names.LEDGERS))  # type: ignore[return-value]
 
     def repository(self) -> Repository:
         """The repository that the option of this name describes, opened.
@@ -113,7 +124,44 @@ class Task:
         if failure.get("hint"):
             message = f"{message} {failure['hint']}"
         details = getattr(error, "result", None) or {}
-        self._module.fail_json(msg=message, changed=self.changed, failure=failure, **details)
+        changed = self.changed or self._wrote
+        self._module.fail_json(msg=message, changed=changed, failure=failure, **details)
+
+    def check_options(self) -> None:
+        """Refuse what no module takes.
+
+        Raises:
+            InputError: naming the option.
+        """
+        timeout = self.params.get("wait_timeout")
+        if timeout is not None and timeout < 1:
+            raise InputError(
+                f"wait_timeout is {timeout}; it has to be at least 1 second.",
+                hint="Where a module has the option wait, wait: false does not wait.",
+            )
+
+
+class Interrupted(BaseException):
+    """SIGTERM came. No ``except Exception`` holds it up, so that whatever is open is undone."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM, as AWX and systemd send it, into an exception, once: undoing is not cut short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def interrupt(number: int, _frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise Interrupted
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        # None: it was not set from Python.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 class Module(AnsibleModule):
@@ -145,8 +193,18 @@ def run_module(
     spec = {**AUTH_SPEC, **(WAIT_SPEC if waits else {}), **argument_spec}
     task = Task(Module(argument_spec=spec, supports_check_mode=True, **constraints))
     try:
-        result = act(task)
+        with terminable():
+            task.check_options()
+            result = act(task)
     except VmguardError as error:
         task.fail(error)
+    except (Interrupted, KeyboardInterrupt):
+        task.fail(
+            VmguardError(
+                "The task was interrupted before it was done.",
+                code="Interrupted",
+                hint="What it had begun was undone as far as possible; run it again.",
+            )
+        )
     else:
         task.exit(result)

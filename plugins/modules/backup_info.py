@@ -149,7 +149,10 @@ backups:
           description: Id of the restore point, V(null) for snapshots.
           type: str
         consistency:
-          description: What was achieved; V(ApplicationConsistent), V(FileSystemConsistent) or V(CrashConsistent).
+          description:
+            - What all disks together are; V(ApplicationConsistent), V(FileSystemConsistent),
+              V(CrashConsistent), or V(CrashConsistentPerDisk) where each disk is crash-consistent and
+              they are of different moments.
           type: str
         requested_consistency:
           description: What was asked for, V(null) if nothing was.
@@ -160,7 +163,7 @@ backups:
       sample:
         kind: snapshot
         restore_point: null
-        consistency: CrashConsistent
+        consistency: CrashConsistentPerDisk
         requested_consistency: null
         same_moment: false
     disks:

@@ -53,8 +53,9 @@ options:
   source:
     description:
       - What the disks are read from.
-      - V(snapshot) takes incremental snapshots of all disks, begun together. They are
-        crash-consistent.
+      - V(snapshot) takes incremental snapshots of all disks, begun together. Each disk is
+        crash-consistent. Those of a running machine with several disks are of moments a few seconds
+        apart, and together they are no state that a crash leaves.
       - V(restore_point) takes one restore point. All disks are of one moment then, and the guest can
         take part.
     type: str
@@ -75,8 +76,10 @@ options:
     default: 30d
   max_age:
     description:
-      - A backup in the repository that was begun less than this ago, and holds the same disks, is
-        enough; none is made then.
+      - A backup in the repository that was begun less than this ago is enough, and none is made then, if
+        it holds the same disks, was read from the same O(source) with the same O(consistency_mode), is
+        as consistent as O(require_consistency) demands, and read as much as O(level) does.
+        A full backup is enough for every level, a differential one for all but V(full).
       - Seconds, or a number with V(s), V(m), V(h), V(d) or V(w), as in V(4h).
     type: str
   keep_base_snapshots:
@@ -84,7 +87,7 @@ options:
       - Which of the snapshots or restore points that backups of the VM have made stay in Azure, after
         this one is in the repository.
       - V(needed) keeps those that the next incremental and the next differential backup are computed
-        against, V(all) keeps all, and V(none) keeps none, so that the next backup is a full one.
+        against, also of disks of the VM that O(exclude_disks) leaves out this time. V(all) keeps all, and V(none) keeps none, so that the next backup is a full one.
     type: str
     choices: [needed, all, none]
     default: needed
@@ -107,7 +110,8 @@ options:
   require_consistency:
     description:
       - Fail if less than this was achieved; nothing is backed up then.
-      - With O(source=snapshot) it can only be V(crash).
+      - With O(source=snapshot) it can only be V(crash). A running VM with several disks is refused then
+        before anything is done, as it takes O(source=restore_point) to have them of one moment.
     type: str
     choices: [application, filesystem, crash]
   bandwidth_limit:
@@ -129,7 +133,7 @@ options:
     default: false
   wait_timeout:
     description:
-      - How long to wait for operations of Azure, such as taking the snapshots, in seconds.
+      - How long to wait for operations of Azure, such as taking the snapshots, in seconds, 1 at least.
       - Reading the disks does not count.
     type: int
     default: 1800
@@ -226,13 +230,17 @@ seconds:
   type: float
   sample: 42.0
 source:
-  description: What the disks were read from.
+  description:
+    - What the disks were read from.
+    - RV(source.consistency) is what all disks together are. V(CrashConsistentPerDisk) says that each disk
+      is crash-consistent, and that they are of moments a few seconds apart (RV(source.same_moment) is
+      V(false)).
   returned: success
   type: dict
   sample:
     kind: snapshot
     restore_point: null
-    consistency: CrashConsistent
+    consistency: CrashConsistentPerDisk
     requested_consistency: null
     same_moment: false
 disks:
@@ -365,7 +373,7 @@ indications:
   returned: success
   type: list
   elements: str
-  sample: [Online, NoGuestAgent, CrashConsistent]
+  sample: [Online, NoGuestAgent, CrashConsistentPerDisk]
 included_disks:
   description: The disks that can be restored, the OS disk first, then by LUN.
   returned: success

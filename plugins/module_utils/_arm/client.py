@@ -18,6 +18,7 @@ from .._azure_errors import from_azure
 from .._clock import Deadline, SystemClock
 from .._errors import NotFound, OperationFailed, missing_library
 from .._login.clouds import PATIENCE
+from .noticing import noticing_policy
 from .read_only import read_only_policy
 from .throttling import retry_policy
 from .waiting import operation_polling, wait_until
@@ -39,6 +40,7 @@ class ArmClient:
         clock: the task's time.
         wait_timeout: seconds for everything that this client waits for, together.
         read_only: refuse every write at the transport (check mode).
+        on_write: called for each write that Azure did not refuse.
         transport: an azure-core transport in place of the default one.
     """
 
@@ -49,12 +51,14 @@ class ArmClient:
         clock: SystemClock | None = None,
         wait_timeout: float = 1800,
         read_only: bool = False,
+        on_write: Callable[[], None] | None = None,
         transport: Any = None,
     ) -> None:
         self.login = login
         self.subscription_id = login.subscription_id
         self.deadline = Deadline(clock or SystemClock(), wait_timeout)
         self._read_only = read_only
+        self._on_write = on_write
         self._transport = transport
         self._compute: Any = None
         self._plain: Any = None
@@ -63,6 +67,8 @@ class ArmClient:
         settings: dict[str, Any] = {"retry_policy": retry_policy(self.deadline), **PATIENCE}
         if self._read_only:
             settings["per_retry_policies"] = [read_only_policy()]
+        elif self._on_write is not None:
+            settings["per_retry_policies"] = [noticing_policy(self._on_write)]
         if self._transport is not None:
             settings["transport"] = self._transport
         return settings

@@ -5,36 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .._arm.client import ArmClient
 from .._clock import SystemClock
-from .._compute.disk_access import revoke
-from .._compute.ids import ResourceId, resource_id, restore_point_id, same_id
+from .._compute.ids import COLLECTION_TYPE, ResourceId, resource_id, same_id
 from .._compute.restore_point_creation import ensure_vm_point
 from .._compute.restore_point_request import PointRequest, default_collection
-from .._compute.restore_point_waiting import Run
-from .._compute.restore_points import delete_point, get_point
-from .._compute.snapshots import (
-    delete_snapshot,
-    find_snapshot,
-    get_snapshot,
-    put_snapshot,
-    snapshot_body,
-)
+from .._compute.restore_point_waiting import PointFailed, Run
+from .._compute.restore_points import get_point
+from .._compute.snapshots import find_snapshot, get_snapshot, put_snapshot, snapshot_body
+from .._compute.status import CRASH
 from .._compute.storage_profile import disk_entries, disk_id, disk_restore_point_id
-from .._errors import AzureError, NotFound, VmguardError
-from .machine import BackupDisk, Machine
+from .._errors import AzureError, NotFound
+from .machine import BackupDisk, Machine, at_rest
 from .request import RESTORE_POINT, SNAPSHOT, BackupRequest
+from .together import Together
 
-REPOSITORY_TAG = "vmguard-repository"
-MACHINE_TAG = "vmguard-vm"
-BACKUP_TAG = "vmguard-backup"
-_POINT_PREFIX = "vmguard-"
-CRASH = "CrashConsistent"
+# What snapshots of several disks of a running machine are: each disk is crash-consistent, and
+# together they are of several moments, a state that no crash leaves.
+CRASH_PER_DISK = "CrashConsistentPerDisk"
 _NAME_LIMIT = 80
 Raw = dict[str, Any]
 
@@ -46,6 +39,7 @@ class Captured:
     Args:
         sources: the id of the snapshot or disk restore point of each disk, by its unique id.
         point: the restore point's id, None for snapshots.
+        consistency: of all disks together (Azure's word, or ``CRASH_PER_DISK``).
         same_moment: whether all disks are of one moment.
     """
 
@@ -57,62 +51,60 @@ class Captured:
     indications: tuple[str, ...] = ()
 
 
-def snapshot_tags(repository_id: str, key: str, backup_id: str) -> dict[str, str]:
-    """How a snapshot is known to belong to a machine's backups in a repository."""
-    return {REPOSITORY_TAG: repository_id, MACHINE_TAG: key, BACKUP_TAG: backup_id}
-
-
 def snapshot_ids(
     arm: ArmClient, machine: Machine, request: BackupRequest, run: str
 ) -> dict[str, str]:
-    """The ids that the snapshots of a backup will have, by the disks' unique ids."""
+    """The ids that the snapshots of a backup will have, by the disks' unique ids; all distinct."""
     group = request.snapshot_group or request.group
-    stem = _NAME_LIMIT - len(run) - 1
+    stems = _stems(machine.disks, _NAME_LIMIT - len(run) - 1)
     return {
-        disk.unique_id: resource_id(
-            arm.subscription_id, group, "snapshots", f"{_stem(disk, machine, stem)}-{run}"
-        )
-        for disk in machine.disks
+        unique_id: resource_id(arm.subscription_id, group, "snapshots", f"{stem}-{run}")
+        for unique_id, stem in stems.items()
     }
 
 
-def _stem(disk: BackupDisk, machine: Machine, room: int) -> str:
-    names = [other.name.lower() for other in machine.disks]
-    if names.count(disk.name.lower()) == 1 and len(disk.name) <= room:
-        return disk.name
-    return f"{disk.name[: room - len(disk.role) - 1]}-{disk.role}"
+def _stems(disks: list[BackupDisk], room: int) -> dict[str, str]:
+    """The disks' names where these are distinct and fit, otherwise all of them with their places."""
+    names = {disk.name.lower() for disk in disks}
+    if len(names) == len(disks) and all(len(name) <= room for name in names):
+        return {disk.unique_id: disk.name for disk in disks}
+    # What follows the last dash is the place, and no two disks have one place.
+    return {
+        disk.unique_id: f"{disk.name[: room - len(disk.role) - 1]}-{disk.role}" for disk in disks
+    }
 
 
 def take_snapshots(
     arm: ArmClient, machine: Machine, ids: dict[str, str], tags: dict[str, str]
 ) -> Captured:
-    """Snapshots of all disks, begun together.
+    """Snapshots of all disks, begun together. When one fails, the others are not waited for.
 
     Raises:
         AzureError, OperationTimeout: one of them could not be made.
     """
     arm.compute  # noqa: B018 - built once, before threads share it
+    together = Together(len(machine.disks))
 
     def take(disk: BackupDisk) -> None:
         snapshot = ids[disk.unique_id]
-        put_snapshot(arm, snapshot, snapshot_body(disk.resource, tags))
-        arm.wait_until(
-            lambda: get_snapshot(arm, snapshot),
-            _complete,
-            operation="complete snapshot",
-            resource=snapshot,
-        )
 
-    with ThreadPoolExecutor(max(1, len(machine.disks))) as pool:
-        for done in [pool.submit(take, disk) for disk in machine.disks]:
-            done.result()
+        def look() -> Raw:
+            together.check()
+            return get_snapshot(arm, snapshot)
+
+        put_snapshot(arm, snapshot, snapshot_body(disk.resource, tags))
+        arm.wait_until(look, _complete, operation="complete snapshot", resource=snapshot)
+
+    together.run([partial(take, disk) for disk in machine.disks])
+    same_moment = len(machine.disks) == 1 or (machine.at_rest and at_rest(arm, machine.id))
+    consistency = CRASH if same_moment else CRASH_PER_DISK
     online = ("Online",) if machine.running else ()
     return Captured(
         SNAPSHOT,
         ids,
-        CRASH,
-        same_moment=len(machine.disks) == 1 or not machine.running,
-        indications=(*online, "NoGuestAgent", CRASH),
+        consistency,
+        same_moment=same_moment,
+        indications=(*online, "NoGuestAgent", consistency),
     )
 
 
@@ -122,15 +114,15 @@ def _complete(snapshot: Raw) -> bool:
     return percent is None or percent >= 100
 
 
-def point_name(run: str) -> str:
-    """The name of the restore point that a backup takes; it says whose it is, as one has no tags."""
-    return f"{_POINT_PREFIX}{run}"
-
-
-def point_id(arm: ArmClient, machine: Machine, request: BackupRequest, run: str) -> str:
+def point_id(arm: ArmClient, machine: Machine, request: BackupRequest, name: str) -> str:
     """The id that the restore point of a backup will have."""
-    collection = request.collection or default_collection(machine.name)
-    return restore_point_id(arm.subscription_id, request.group, collection, point_name(run))
+    return f"{collection_id(arm, machine, request)}/restorePoints/{name}"
+
+
+def collection_id(arm: ArmClient, machine: Machine, request: BackupRequest) -> str:
+    """The id of the collection that restore points of the machine are made in."""
+    name = request.collection or default_collection(machine.name)
+    return resource_id(arm.subscription_id, request.group, COLLECTION_TYPE, name)
 
 
 def take_point(
@@ -152,7 +144,13 @@ def take_point(
         mode=request.consistency_mode,
         require=request.require_consistency,
     )
-    outcome = ensure_vm_point(Run(arm, asked, _now, clock))
+    try:
+        outcome = ensure_vm_point(Run(arm, asked, _now, clock))
+    except PointFailed as error:
+        # A backup that failed deletes what it made.
+        error.hint = "Check the VM's agent, its extensions and that it runs. Nothing is kept of it."
+        error.result = {}
+        raise
     raw = get_point(arm, parsed.group, parsed.name, parsed.child_names[0])
     if raw is None:
         raise NotFound(f"The restore point {parsed.child_names[0]} is gone.", resource=point)
@@ -203,39 +201,3 @@ def exists(arm: ArmClient, source: str) -> bool:
         None,
         "Succeeded",
     )
-
-
-def remove(arm: ArmClient, resource: str) -> None:
-    """End the access to a snapshot or restore point and delete it, whether it is there or not.
-
-    Raises:
-        VmguardError: it could not be.
-    """
-    parsed = ResourceId.parse(resource)
-    if parsed.type.lower() == "snapshots":
-        revoke(arm, resource)
-        delete_snapshot(arm, resource)
-        return
-    raw = get_point(arm, parsed.group, parsed.name, parsed.child_names[0])
-    if raw is None:
-        return
-    for disk in disk_restore_points(raw):
-        revoke(arm, disk)
-    delete_point(arm, parsed.group, parsed.name, parsed.child_names[0])
-
-
-def disk_restore_points(raw: Raw) -> list[str]:
-    """The ids of a restore point's disk restore points."""
-    entries = disk_entries(raw["properties"].get("sourceMetadata"))
-    return [found for found in map(disk_restore_point_id, entries) if found]
-
-
-def remove_all(arm: ArmClient, resources: Iterable[str]) -> list[str]:
-    """Remove what can be removed; a sentence for each that cannot."""
-    failed = []
-    for resource in resources:
-        try:
-            remove(arm, resource)
-        except VmguardError as error:
-            failed.append(f"{resource.rpartition('/')[2]} could not be deleted: {error.message}")
-    return failed

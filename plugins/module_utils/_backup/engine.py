@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._compute.disk_access import ArmAccess
-from .._compute.ids import ResourceId
 from .._compute.status import iso_time
 from .._disk.http import HttpPool
-from .._errors import VmguardError
+from .._errors import InputError, ObjectNotFound, VmguardError
 from .._image.reader import DiskReader
 from .._image.throttle import Throttle
 from .._repository import manifest, names, quarantine
@@ -32,10 +33,13 @@ from .._repository.repository import Repository
 from . import capture, housekeeping
 from .capture import Captured
 from .history import History
-from .ledger import Ledger
-from .levels import Decision, DiskHistory, decide
+from .ledger import MADE, OPENED, Ledger
+from .levels import FULL, Decision, DiskHistory, decide
 from .machine import BackupDisk, Machine, configuration, read_machine
-from .request import RESTORE_POINT, BackupRequest
+from .ownership import Claim, Owner
+from .recent import recent
+from .request import RESTORE_POINT, SNAPSHOT, BackupRequest
+from .together import Interruptible, Together
 from .transfer import Transfer
 
 UNDO_SECONDS = 900.0
@@ -87,7 +91,7 @@ class Backup:
         self._warnings: list[str] = []
 
     def run(self) -> Outcome:
-        """Back up the machine, unless there is a backup that is young enough.
+        """Back up the machine, unless ``max_age`` is given and a recent backup is as requested.
 
         Raises:
             InputError, NotFound: it cannot be done as asked; nothing was changed.
@@ -95,39 +99,41 @@ class Backup:
             VmguardError: it failed; nothing is committed, and earlier backups are as they were.
         """
         machine = read_machine(self._arm, self._request)
-        key = manifest.vm_key(self._repository, machine.id)
-        history = History(self._repository, key)
-        young = self._young(history, machine)
-        if young is not None:
-            return Outcome(machine, young, made=False, warnings=history.warnings, before=young)
+        owner = Owner(self._arm, self._repository, machine.id, machine.vm_id)
+        history = History(self._repository, owner.key)
+        disks = {disk.unique_id for disk in machine.disks}
         now = self._clock.now()
-        planned = self._plan(machine, history, now)
+        enough = recent(history.backwards(), disks, self._request, now)
+        if enough is not None:
+            return Outcome(machine, enough, made=False, warnings=history.warnings, before=enough)
+        several = len(machine.disks) > 1 and not machine.at_rest
+        if several and self._request.source == SNAPSHOT and self._request.require_consistency:
+            raise _of_several_moments(machine)
+        planned = self._plan(machine, owner, history, now)
+        before = history.newest()
         predicted = Outcome(machine, None, made=True, planned=planned, warnings=history.warnings)
-        outcome = self._write(lambda: self._locked(machine, key), predicted)
-        outcome.before = history.newest()
+        outcome = self._write(lambda: self._locked(machine, owner), predicted)
+        outcome.before = before
         return outcome
 
-    def _young(self, history: History, machine: Machine) -> Manifest | None:
-        if self._request.max_age is None:
-            return None
-        newest = history.newest()
-        if newest is None:
-            return None
-        age = (self._clock.now() - datetime.fromisoformat(newest.started)).total_seconds()
-        whole = all(newest.disk(disk.unique_id) for disk in machine.disks)
-        return newest if whole and age < self._request.max_age else None
-
-    def _plan(self, machine: Machine, history: History, now: datetime) -> dict[str, Decision]:
+    def _plan(
+        self, machine: Machine, owner: Owner, history: History, now: datetime
+    ) -> dict[str, Decision]:
         """The level of each disk."""
         histories = history.of_disks(machine.disks)
         damaged = quarantine.load(self._repository)
         return {
-            disk.unique_id: self._decide(disk, histories[disk.unique_id], now, damaged)
+            disk.unique_id: self._decide(disk, owner, histories[disk.unique_id], now, damaged)
             for disk in machine.disks
         }
 
     def _decide(
-        self, disk: BackupDisk, history: DiskHistory, now: datetime, damaged: Quarantine
+        self,
+        disk: BackupDisk,
+        owner: Owner,
+        history: DiskHistory,
+        now: datetime,
+        damaged: Quarantine,
     ) -> Decision:
         decision = decide(
             self._request.level,
@@ -140,63 +146,113 @@ class Backup:
         base = decision.base
         if base and damaged.names_disk(base.backup.id, base.image.role):
             reason = f"backup_verify found the disk damaged in backup {base.backup.id}"
-            return Decision("full", fallback=reason)
-        if decision.base and not capture.exists(self._arm, decision.base.image.source):
-            gone = decision.base.image.source.rpartition("/")[2]
-            return Decision("full", fallback=f"the base snapshot {gone} is gone")
+            return Decision(FULL, fallback=reason)
+        if base and (why := self._unusable(owner, base.image.source)):
+            return Decision(FULL, fallback=why)
         return decision
+
+    def _unusable(self, owner: Owner, source: str) -> str | None:
+        """Why a base cannot be used; None when it can. Who named it may have lied."""
+        name = source.rpartition("/")[2]
+        try:
+            claim = owner.judge(source)
+        except InputError:
+            claim = Claim.FOREIGN
+        if claim is Claim.FOREIGN:
+            return f"Azure does not confirm that a backup made the base snapshot {name}"
+        if claim is Claim.ABSENT or not capture.exists(self._arm, source):
+            return f"the base snapshot {name} is gone"
+        return None
 
     # -- doing it
 
-    def _locked(self, machine: Machine, key: str) -> Outcome:
+    def _locked(self, machine: Machine, owner: Owner) -> Outcome:
         now = self._clock.now()
         entropy = os.urandom(2)
         run = names.new_backup_id(now, entropy)
         subject = f"the backup of {machine.name}"
-        with Lease(self._repository, key, subject, run, self._clock) as lease:
+        with Lease(self._repository, owner.key, subject, run, self._clock) as lease:
             # What was planned may be old: another run may have committed or been killed since.
-            history = History(self._repository, key)
+            history = History(self._repository, owner.key)
             newest = history.newest()
             run = names.new_backup_id(now, entropy, after=newest.id if newest else "")
             clear_leftovers(self._repository)
-            self._warnings += housekeeping.clear_after_killed(
-                self._arm, self._repository, key, history.ids
-            )
-            planned = self._plan(machine, history, now)
+            self._warnings += housekeeping.clear_after_killed(owner, self._repository, history.ids)
+            planned = self._plan(machine, owner, history, now)
+            # By now its manifests were read.
             self._warnings += history.warnings
-            ledger = Ledger(self._repository, key, run)
+            ledger = Ledger(self._repository, owner.key, run)
             try:
-                outcome = self._make(machine, key, run, planned, ledger, lease, now)
+                outcome = self._make(machine, owner, run, planned, ledger, lease, now)
             except BaseException:
                 self._undo(ledger)
                 raise
-            outcome.deleted = self._prune(history, key, outcome)
-            ledger.close()
+            self._commit(outcome.backup, ledger)
+            outcome.deleted = self._prune(history, owner, outcome, lease)
+            self._warnings += ledger.close()
         return outcome
 
     def _undo(self, ledger: Ledger) -> None:
         """Take away what a failed run made in Azure. What cannot be taken away stays in the ledger."""
         self._arm.deadline.ensure(UNDO_SECONDS)
-        failed = capture.remove_all(self._arm, ledger.made)
+        failed = housekeeping.remove_all(self._arm, ledger.made)
         failed += housekeeping.revoke_all(self._arm, ledger.opened)
         if not failed:
             ledger.close()
 
+    def _commit(self, backup: Manifest, ledger: Ledger) -> None:
+        """Write the manifest. Where the storage did not confirm it, look whether it is there.
+
+        Raises:
+            VmguardError: it is not, or nobody can tell; then the snapshots stay, and so does the
+                ledger, by which the machine's next backup does what is right.
+        """
+        try:
+            manifest.write(self._repository, backup)
+        except BaseException as error:
+            committed = self._is_committed(backup)
+            if committed is False:
+                self._undo(ledger)
+            elif committed is None and isinstance(error, VmguardError):
+                error.hint = (
+                    f"Whether the backup {backup.id} is committed cannot be told while the storage"
+                    " does not answer; backup_info will show it. The next backup of the machine"
+                    " clears away what is not needed."
+                )
+            if not (committed and isinstance(error, VmguardError)):
+                raise
+
+    def _is_committed(self, backup: Manifest) -> bool | None:
+        """Whether exactly this backup is in the repository; None where that cannot be told."""
+        repository = self._repository
+        name = names.manifest(manifest.vm_key(repository, backup.vm["id"]), backup.id)
+
+        def plain(one: Manifest) -> Any:
+            return json.loads(json.dumps(one.body(repository.chunk_size)))
+
+        try:
+            return plain(manifest.read(repository, name)) == plain(backup)
+        except ObjectNotFound:
+            return False
+        except VmguardError:
+            return None
+
     def _make(
         self,
         machine: Machine,
-        key: str,
+        owner: Owner,
         run: str,
         planned: dict[str, Decision],
         ledger: Ledger,
         lease: Lease,
         now: datetime,
     ) -> Outcome:
+        """All but the commit: the outcome with the backup that is to be committed."""
         described = configuration(self._arm, machine, self._warnings)
-        captured = self._capture(machine, key, run, ledger)
+        captured = self._capture(machine, owner, run, ledger)
         bases = [one.base.image.source for one in planned.values() if one.base]
         if bases:
-            ledger.note("opened", bases)
+            ledger.note(OPENED, bases)
         images, stored = self._read(machine, run, planned, captured, lease)
         for image in images:
             if image.fallback:
@@ -224,20 +280,22 @@ class Backup:
             made_by="vmguard.azure",
         )
         lease.check()
-        manifest.write(self._repository, backup)
         return Outcome(
             machine, backup, True, planned, captured, stored=stored, warnings=self._warnings
         )
 
-    def _capture(self, machine: Machine, key: str, run: str, ledger: Ledger) -> Captured:
-        if self._request.source == RESTORE_POINT:
-            point = capture.point_id(self._arm, machine, self._request, run)
-            ledger.note("made", [point])
-            return capture.take_point(self._arm, machine, self._request, point, self._clock)
-        ids = capture.snapshot_ids(self._arm, machine, self._request, run)
-        ledger.note("made", list(ids.values()))
-        tags = capture.snapshot_tags(self._repository.id, key, run)
-        return capture.take_snapshots(self._arm, machine, ids, tags)
+    def _capture(self, machine: Machine, owner: Owner, run: str, ledger: Ledger) -> Captured:
+        arm, request = self._arm, self._request
+        if request.source == RESTORE_POINT:
+            point = capture.point_id(arm, machine, request, owner.point_name(run))
+            ledger.note(MADE, [point])
+            return capture.take_point(arm, machine, request, point, self._clock)
+        ids = capture.snapshot_ids(arm, machine, request, run)
+        ledger.note(MADE, list(ids.values()))
+        captured = capture.take_snapshots(arm, machine, ids, owner.tags(run))
+        if request.require_consistency and not captured.same_moment:
+            raise _of_several_moments(machine)  # it was started since it was looked at
+        return captured
 
     def _read(
         self,
@@ -252,21 +310,21 @@ class Backup:
         index = ChunkIndex(repository, run, now=self._clock.now())
         packs = PackWriter(repository, on_stored=index.stored)
         at_once = min(request.disks_at_once, len(machine.disks))
+        together = Together(at_once, lease.check)
         with (
             HttpPool(request.workers) as http,
             ThreadPoolExecutor(request.workers, thread_name_prefix="read") as pool,
-            ThreadPoolExecutor(at_once, thread_name_prefix="disk") as disks,
         ):
             reader = DiskReader(
                 repository, packs, index, pool,
                 workers=max(2, request.workers // at_once),
-                throttle=Throttle(request.bandwidth, self._clock),
-                check=lease.check,
+                throttle=Throttle(request.bandwidth, Interruptible(self._clock, together.check)),
+                check=together.check,
             )  # fmt: skip
             transfer = Transfer(self._access, self._clock, repository, reader, http, run)
             try:
-                jobs = [
-                    disks.submit(
+                images = together.run(
+                    partial(
                         transfer.read,
                         disk,
                         request.level,
@@ -274,13 +332,11 @@ class Backup:
                         captured.sources[disk.unique_id],
                     )
                     for disk in machine.disks
-                ]
-                images = [job.result() for job in jobs]
+                )
                 packs.flush()
                 index.write()
                 index.merge()
             finally:
-                disks.shutdown(wait=True, cancel_futures=True)
                 packs.close()
         self._warnings += index.warnings + transfer.warnings
         return images, packs.stored_bytes
@@ -290,37 +346,45 @@ class Backup:
 
     # -- afterwards
 
-    def _prune(self, history: History, key: str, outcome: Outcome) -> list[str]:
+    def _prune(self, history: History, owner: Owner, outcome: Outcome, lease: Lease) -> list[str]:
         """Delete the snapshots that no later backup needs. A failure is a warning: the next tries again."""
-        backup, request = outcome.backup, self._request
-        if request.keep == "all" or backup is None:
+        if self._request.keep == "all":
             return []
         self._arm.deadline.ensure(UNDO_SECONDS)
-        keep: set[str] = set()
-        if request.keep == "needed":
-            keep = housekeeping.needed_sources(history, backup.disks, backup.id)
         try:
-            found = self._superfluous(history, key, backup, keep)
+            found = self._not_needed(history, owner, outcome)
+            # Without the lease another backup may be making what was found.
+            failed = housekeeping.remove_all(self._arm, found, lease.check)
         except VmguardError as error:
-            self._warnings.append(f"Old snapshots could not be listed: {error.message}")
+            self._warnings.append(f"Old snapshots were not looked for or deleted: {error.message}")
             return []
-        failed = capture.remove_all(self._arm, found)
-        self._warnings += failed
-        return [one for one in found if not any(one.rpartition("/")[2] in text for text in failed)]
+        self._warnings += [kept.why for kept in failed]
+        left = {kept.resource for kept in failed}
+        return [one for one in found if one not in left]
 
-    def _superfluous(
-        self, history: History, key: str, backup: Manifest, keep: set[str]
-    ) -> list[str]:
+    def _not_needed(self, history: History, owner: Owner, outcome: Outcome) -> list[str]:
+        backup, machine, request = outcome.backup, outcome.machine, self._request
         sources = history.sources() | {disk.source for disk in backup.disks}
-        groups = {ResourceId.parse(one).group for one in sources}
-        groups.add(self._request.snapshot_group or self._request.group)
-        found = housekeeping.superfluous(self._arm, self._repository, key, keep, groups)
-        point = backup.source.get("restore_point")
-        if point:
-            found += housekeeping.superfluous_points(self._arm, point, keep, history.ids)
-            if self._request.keep == "none":
-                found.append(point)
-        return found
+        groups, collections = housekeeping.places_of(sources)
+        groups.add(request.snapshot_group or request.group)
+        collections.add(capture.collection_id(self._arm, machine, request))
+        made = housekeeping.find_made(owner, groups, collections)
+        needed: set[str] = set()
+        if request.keep == "needed":
+            needed = housekeeping.needed_sources(history, backup, made, machine.left_out)
+        return housekeeping.not_needed(made, backup.id, needed)
+
+
+def _of_several_moments(machine: Machine) -> InputError:
+    """Crash consistency of a machine is more than that of each of its disks."""
+    return InputError(
+        f"{machine.name} is running and has {len(machine.disks)} disks: their snapshots are of different"
+        " moments, so each disk is crash-consistent and the machine is not, which"
+        " require_consistency demands.",
+        code="ConsistencyNotAchieved",
+        resource=machine.id,
+        hint="Use source: restore_point, which takes all disks at one moment, or stop the VM.",
+    )
 
 
 def _wished(image: DiskImage) -> str:

@@ -38,40 +38,42 @@ class History:
         return {disk.source for backup in self._read.values() if backup for disk in backup.disks}
 
     def newest(self) -> Manifest | None:
-        return next(self._backwards(), None)
+        return next(self.backwards(), None)
 
     def of_disks(self, disks: Iterable[BackupDisk]) -> dict[str, DiskHistory]:
         """The history of each disk, by its unique id."""
         found = {disk.unique_id: DiskHistory() for disk in disks}
         missing = dict.fromkeys(found)
         roles = {disk.role: disk.unique_id for disk in disks}
-        for backup in self._backwards():
+        for backup in self.backwards():
             for image in backup.disks:
                 if image.unique_id in missing:
                     del missing[image.unique_id]
                     self._fill(found[image.unique_id], backup, image)
                 elif image.role in roles and roles[image.role] in missing:
-                    found[roles[image.role]].namesake = True
+                    found[roles[image.role]].replaced = True
             if not missing:
                 break
         return found
 
     def _fill(self, history: DiskHistory, backup: Manifest, image: DiskImage) -> None:
         history.last = Earlier(backup, image)
-        full = backup if image.full == backup.id else self._by_id(image.full)
+        full = backup if image.full == backup.id else self.backup(image.full)
         if full and (held := full.disk(image.unique_id)):
             history.full = Earlier(full, held)
 
     def image(self, backup_id: str, unique_id: str) -> DiskImage | None:
         """A disk in one of the backups; None where there is none."""
-        found = self._by_id(backup_id)
+        found = self.backup(backup_id)
         return found.disk(unique_id) if found else None
 
-    def _by_id(self, backup_id: str) -> Manifest | None:
+    def backup(self, backup_id: str) -> Manifest | None:
+        """A backup by its id; None where there is none, or none that can be read."""
         name = next((one for one in self._names if one.endswith(f"/{backup_id}")), None)
         return self._get(name) if name else None
 
-    def _backwards(self) -> Iterator[Manifest]:
+    def backwards(self) -> Iterator[Manifest]:
+        """The backups that can be read, the newest first."""
         for name in reversed(self._names):
             if found := self._get(name):
                 yield found

@@ -5,143 +5,261 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from .._arm.client import ArmClient
 from .._compute.disk_access import revoke
-from .._compute.ids import ResourceId, same_id
-from .._compute.restore_points import get_point, list_points
-from .._compute.snapshots import find_snapshot, list_snapshots
+from .._compute.ids import COLLECTION_TYPE, ResourceId, resource_id
+from .._compute.restore_point_collections import get_collection
+from .._compute.restore_points import delete_point, disk_restore_points, get_point, list_points
+from .._compute.snapshots import SNAPSHOT_TYPE, delete_snapshot, list_snapshots
 from .._errors import InputError, NotFound, VmguardError
-from .._repository.manifest import DiskImage
+from .._repository.manifest import DiskImage, Manifest
 from .._repository.repository import Repository
 from . import ledger
-from .capture import (
-    BACKUP_TAG,
-    MACHINE_TAG,
-    REPOSITORY_TAG,
-    disk_restore_points,
-    point_name,
-    remove_all,
-    snapshot_tags,
-)
 from .history import History
+from .ownership import Claim, Owner
 
 Raw = dict[str, Any]
 
 
-def clear_after_killed(
-    arm: ArmClient, repository: Repository, key: str, committed: set[str]
-) -> list[str]:
-    """Revoke and delete what the ledgers of dead runs name. The caller holds the machine's lease.
+class Kept(NamedTuple):
+    """A resource that should be gone and is not, or to which there may still be access."""
 
-    Args:
-        committed: the ids of the backups there are; their snapshots stay.
+    resource: str
+    why: str
 
-    Returns:
-        A sentence for each thing that could not be cleared away; its ledger stays open.
+
+# -- removing
+
+
+def remove(arm: ArmClient, resource: str) -> None:
+    """End the access to a snapshot or restore point and delete it, whether it is there or not.
+
+    Raises:
+        VmguardError: it could not be.
     """
-    problems = []
-    for run, entries in ledger.left_open(repository, key).items():
-        failed = []
-        for _name, body in entries:
-            resources = [str(one) for one in body.get("resources") or []]
-            if body.get("kind") == "made" and run not in committed:
-                failed += remove_all(
-                    arm, [one for one in resources if _made_by(arm, repository, key, run, one)]
-                )
-            else:
-                failed += revoke_all(arm, resources)
-        if not failed:
-            ledger.Ledger(repository, key, run, [name for name, _body in entries if name]).close()
-        problems += failed
-    return problems
+    parsed = ResourceId.parse(resource)
+    for one in readable(arm, resource):
+        revoke(arm, one)
+    if parsed.type.lower() == SNAPSHOT_TYPE:
+        delete_snapshot(arm, resource)
+    else:
+        delete_point(arm, parsed.group, parsed.name, parsed.child_names[0])
 
 
-def _made_by(arm: ArmClient, repository: Repository, key: str, run: str, resource: str) -> bool:
-    """Whether Azure confirms that a run made what its ledger says.
-
-    Whoever can write to a repository in the clear can forge a ledger, and must not have anything
-    else deleted by it.
-    """
-    try:
-        parsed = ResourceId.parse(resource)
-        if parsed.type.lower() != "snapshots":
-            return parsed.child_names == (point_name(run),)
-        found = find_snapshot(arm, resource)
-    except InputError:
-        return False
-    return found is not None and (found.get("tags") or {}) == snapshot_tags(repository.id, key, run)
-
-
-def revoke_all(arm: ArmClient, resources: Iterable[str]) -> list[str]:
-    """End the access to snapshots and restore points; a sentence for each where that failed."""
-    failed = []
-    for resource in resources:
-        try:
-            for one in _readable(arm, resource):
-                revoke(arm, one)
-        except VmguardError as error:
-            failed.append(f"Access to {resource} could not be revoked: {error.message}")
-    return failed
-
-
-def _readable(arm: ArmClient, resource: str) -> list[str]:
+def readable(arm: ArmClient, resource: str) -> list[str]:
     """What of a resource access is given to: itself, or a restore point's disk restore points."""
     parsed = ResourceId.parse(resource)
-    if parsed.type.lower() == "snapshots" or len(parsed.child_names) != 1:
+    if parsed.type.lower() == SNAPSHOT_TYPE or len(parsed.child_names) != 1:
         return [resource]
     raw = get_point(arm, parsed.group, parsed.name, parsed.child_names[0])
     return disk_restore_points(raw) if raw else []
 
 
-def needed_sources(history: History, disks: Iterable[DiskImage], current: str) -> set[str]:
-    """The sources that the next incremental and differential of these disks are computed against.
+def remove_all(
+    arm: ArmClient, resources: Iterable[str], check: Callable[[], None] = lambda: None
+) -> list[Kept]:
+    """Remove what can be removed; what cannot, with a sentence.
 
     Args:
-        current: the id of the backup that the disks are of.
+        check: called before each; what it raises ends the removing.
     """
-    found = {disk.source.lower() for disk in disks}
-    for disk in disks:
-        if disk.full != current and (full := history.image(disk.full, disk.unique_id)):
-            found.add(full.source.lower())
-    return found
+    failed = []
+    for resource in resources:
+        check()
+        try:
+            remove(arm, resource)
+        except VmguardError as error:
+            why = f"{resource.rpartition('/')[2]} could not be deleted: {error.message}"
+            failed.append(Kept(resource, why))
+    return failed
 
 
-def superfluous(
-    arm: ArmClient, repository: Repository, key: str, keep: set[str], groups: Iterable[str]
-) -> list[str]:
-    """The snapshots of a machine's backups in this repository that are not to be kept.
+def revoke_all(arm: ArmClient, resources: Iterable[str]) -> list[Kept]:
+    """End the access to snapshots and restore points; those where that failed, with a sentence."""
+    failed = []
+    for resource in resources:
+        try:
+            for one in readable(arm, resource):
+                revoke(arm, one)
+        except VmguardError as error:
+            why = f"Access to {resource} could not be revoked: {error.message}"
+            failed.append(Kept(resource, why))
+    return failed
+
+
+# -- what a killed run left
+
+
+def clear_after_killed(owner: Owner, repository: Repository, committed: set[str]) -> list[str]:
+    """Revoke and delete what the ledgers of dead runs name. The caller holds the machine's lease.
+
+    Whoever can write to a repository in the clear can forge a ledger. So nothing is touched that
+    Azure does not confirm to be of the run; what exists and is not confirmed keeps the ledger open.
 
     Args:
-        keep: ids in lower case.
-        groups: the resource groups to look in.
+        committed: the ids of the backups there are; their snapshots stay.
+
+    Returns:
+        A sentence for each thing that could not be cleared away.
+    """
+    problems = []
+    for run, entries in ledger.left_open(repository, owner.key).items():
+        failed = []
+        for entry in entries:
+            failed += _clear(owner, run, entry, run in committed)
+        if not failed:
+            names = [entry.name for entry in entries]
+            failed += ledger.Ledger(repository, owner.key, run, names).close()
+        problems += failed
+    return problems
+
+
+def _clear(owner: Owner, run: str, entry: ledger.Entry, committed: bool) -> list[str]:
+    if entry.problem:
+        what = (
+            f"The ledger {entry.name} cannot be read, and what its run left in Azure is not known"
+        )
+        then = f"Look for snapshots with the tag vmguard-backup={run}, then delete that object."
+        return [f"{what}: {entry.problem} {then}"]
+    deletes = entry.kind == ledger.MADE and not committed
+    problems, confirmed = [], []
+    for resource in entry.resources:
+        try:
+            # What was opened are the base snapshots, of whichever backup.
+            claim = owner.judge(resource, run if entry.kind == ledger.MADE else None)
+        except VmguardError as error:
+            problems.append(f"The ledger {entry.name} names {resource!r}: {error.message}")
+            continue
+        if claim is Claim.CONFIRMED:
+            confirmed.append(resource)
+        elif claim is Claim.FOREIGN:
+            problems.append(
+                f"The ledger {entry.name} names {resource}, and Azure does not confirm that a backup"
+                " of this machine into this repository made it: it was left as it is. If nothing"
+                " of that run is left in Azure, delete this object of the repository."
+            )
+    act = remove_all if deletes else revoke_all
+    return problems + [kept.why for kept in act(owner.arm, confirmed)]
+
+
+# -- what no later backup needs
+
+
+class Found(NamedTuple):
+    """A snapshot or restore point that a backup of this owner made.
+
+    Args:
+        run: the id of the backup.
+        sources: ids in lower case, as images name what they were read from.
+    """
+
+    id: str
+    run: str
+    sources: frozenset[str]
+
+
+def find_made(owner: Owner, groups: Iterable[str], collections: Iterable[str]) -> list[Found]:
+    """The snapshots and restore points that backups of this owner have made and that are still there.
+
+    Args:
+        groups: the resource groups to look for snapshots in.
+        collections: the ids of the restore point collections to look in.
+
+    Raises:
+        AzureError, ConnectionFailed: Azure cannot be asked.
     """
     found = []
-    for group in sorted({group.lower(): group for group in groups}.values()):
+    for group in _distinct(groups):
         try:
-            listed = list_snapshots(arm, group)
+            listed = list_snapshots(owner.arm, group)
         except NotFound:
             continue
         for snapshot in listed:
-            tags = snapshot.get("tags") or {}
-            ours = tags.get(REPOSITORY_TAG) == repository.id and tags.get(MACHINE_TAG) == key
-            if ours and BACKUP_TAG in tags and snapshot["id"].lower() not in keep:
-                found.append(snapshot["id"])
+            if run := owner.run_of_snapshot(snapshot):
+                sources = frozenset({snapshot["id"].lower()})
+                found.append(Found(snapshot["id"], run, sources))
+    for collection in _distinct(collections):
+        found += _points(owner, ResourceId.parse(collection))
     return found
 
 
-def superfluous_points(
-    arm: ArmClient, point: str, keep: set[str], committed: set[str]
-) -> list[str]:
-    """The restore points of these backups in a point's collection that are not to be kept."""
-    parsed = ResourceId.parse(point)
-    ours = {point_name(run) for run in committed}
+def _points(owner: Owner, collection: ResourceId) -> list[Found]:
+    try:
+        raw = get_collection(owner.arm, collection.group, collection.name)
+        if raw is None or not owner.holds(raw):
+            return []
+        listed = list_points(owner.arm, collection.group, collection.name)
+    except NotFound:
+        return []
     return [
-        raw["id"]
-        for raw in list_points(arm, parsed.group, parsed.name)
-        if raw["name"] in ours
-        and not same_id(raw["id"], point)
-        and not any(disk.lower() in keep for disk in disk_restore_points(raw))
+        Found(point["id"], run, frozenset(one.lower() for one in disk_restore_points(point)))
+        for point in listed
+        if (run := owner.run_of_point(point["name"]))
     ]
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return sorted({text.lower(): text for text in texts}.values())
+
+
+def places_of(sources: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Where snapshots and disk restore points are: resource groups, and ids of collections.
+
+    Args:
+        sources: ids, as manifests name them; what is none is passed over.
+    """
+    groups, collections = set(), set()
+    for source in sources:
+        try:
+            parsed = ResourceId.parse(source)
+        except InputError:
+            continue
+        groups.add(parsed.group)
+        if parsed.type.lower() == COLLECTION_TYPE.lower():
+            collections.add(
+                resource_id(parsed.subscription, parsed.group, COLLECTION_TYPE, parsed.name)
+            )
+    return groups, collections
+
+
+def needed_sources(
+    history: History, backup: Manifest, made: Iterable[Found], left_out: Iterable[str]
+) -> set[str]:
+    """What the next incremental and differential backup are computed against; ids in lower case.
+
+    Args:
+        backup: the newest.
+        made: what there is in Azure.
+        left_out: the unique ids of the machine's disks that are not in the newest backup; what the
+            last backup of each was read from is needed as well.
+    """
+    images = {disk.unique_id: disk for disk in backup.disks}
+    wanted = set(left_out) - set(images)
+    for run in sorted({one.run for one in made}, reverse=True):
+        earlier = history.backup(run) if wanted else None
+        for image in earlier.disks if earlier else []:
+            if image.unique_id in wanted:
+                wanted.remove(image.unique_id)
+                images[image.unique_id] = image
+    needed = {image.source.lower() for image in images.values()}
+    return needed | {full.source.lower() for full in _fulls(history, backup, images.values())}
+
+
+def _fulls(history: History, backup: Manifest, images: Iterable[DiskImage]) -> list[DiskImage]:
+    """The last full images of disks of which the newest backup is none."""
+    found = [
+        history.image(image.full, image.unique_id) for image in images if image.full != backup.id
+    ]
+    return [image for image in found if image]
+
+
+def not_needed(made: Iterable[Found], newest: str, needed: set[str]) -> list[str]:
+    """The ids of what can be deleted: what no backup needs, of the newest backup or earlier ones.
+
+    Args:
+        newest: the id of the newest backup; what another run makes meanwhile is not its to delete.
+    """
+    return [one.id for one in made if one.run <= newest and not one.sources & needed]

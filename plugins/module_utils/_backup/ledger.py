@@ -8,15 +8,31 @@ Whoever holds the machine's lease next reads what a run that was killed has left
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
-from .._errors import StorageDenied
+from .._errors import ObjectNotFound, StorageDenied, StorageError
 from .._repository import names
 from .._repository.errors import DamagedObject
 from .._repository.repository import Repository
 
+MADE, OPENED = "made", "opened"
 _LIMIT = 4 << 20
 _CLOSED = "closed"
+
+
+class Entry(NamedTuple):
+    """One object of a ledger.
+
+    Args:
+        name: of the object.
+        kind: ``MADE`` or ``OPENED``.
+        problem: why it cannot be read, as a sentence; None when it was read.
+    """
+
+    name: str
+    kind: str
+    resources: list[str]
+    problem: str | None = None
 
 
 class Ledger:
@@ -41,39 +57,63 @@ class Ledger:
         """Write resources down before they are made or opened.
 
         Args:
-            kind: ``made`` (to be deleted if the backup is not committed) or ``opened``.
+            kind: ``MADE`` (to be deleted if the backup is not committed) or ``OPENED``.
+
+        Raises:
+            StorageError: it is not known to be written; nothing may be made or opened then.
         """
         name = f"{self._stem}.{len(self._written) + 1}"
-        self._repository.write(name, {"kind": kind, "resources": resource_ids})
+        # It counts as written before the answer comes: one that was lost says nothing.
         self._written.append(name)
-        (self.made if kind == "made" else self.opened).extend(resource_ids)
+        self._repository.write(name, {"kind": kind, "resources": resource_ids})
+        (self.made if kind == MADE else self.opened).extend(resource_ids)
 
-    def close(self) -> None:
-        """Say that nothing is left. Where nothing may be deleted, a closing object says so."""
+    def close(self) -> list[str]:
+        """Say that nothing is left. Where nothing may be deleted, a closing object says so.
+
+        Returns:
+            A sentence if that failed: the next run looks once more for what was left.
+        """
         try:
-            for name in self._written:
-                self._repository.store.delete(name)
-        except StorageDenied:
-            self._repository.write(f"{self._stem}.{_CLOSED}", {})
+            try:
+                for name in self._written:
+                    self._repository.store.delete(name)
+            except StorageDenied:
+                self._repository.write(f"{self._stem}.{_CLOSED}", {})
+        except StorageError as error:
+            return [f"The ledger {self._stem} could not be closed: {error.message}"]
+        return []
 
 
-def left_open(repository: Repository, key: str) -> dict[str, list[tuple[str, Any]]]:
-    """The ledgers that were not closed, by run: names of the objects and what is in them."""
+def left_open(repository: Repository, key: str) -> dict[str, list[Entry]]:
+    """The ledgers that were not closed, by run."""
     found: dict[str, list[str]] = {}
+    closed = set()
     for one in repository.store.list(f"{names.LEDGERS}{key}/"):
         run, _dot, part = one.name.rpartition("/")[2].partition(".")
         found.setdefault(run, []).append(one.name)
         if part == _CLOSED:
-            found[run].insert(0, "")
-    opened: dict[str, list[tuple[str, Any]]] = {}
-    for run, parts in found.items():
-        if "" not in parts:
-            opened[run] = [(name, _read(repository, name)) for name in parts]
-    return opened
+            closed.add(run)
+    return {
+        run: [entry for name in parts if (entry := _read(repository, name))]
+        for run, parts in found.items()
+        if run not in closed
+    }
 
 
-def _read(repository: Repository, name: str) -> Any:
+def _read(repository: Repository, name: str) -> Entry | None:
+    """What an object holds; None when it is gone meanwhile."""
     try:
-        return repository.read(name, _LIMIT)
-    except DamagedObject:
-        return {}
+        body = repository.read(name, _LIMIT)
+    except ObjectNotFound:
+        return None
+    except DamagedObject as error:
+        return Entry(name, "", [], error.message)
+    resources = body.get("resources") if isinstance(body, dict) else None
+    if (
+        not isinstance(resources, list)
+        or not all(isinstance(one, str) for one in resources)
+        or body.get("kind") not in (MADE, OPENED)
+    ):
+        return Entry(name, "", [], "It is not what a ledger should be.")
+    return Entry(name, body["kind"], resources)

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from .._repository.manifest import DiskImage, Manifest
@@ -28,13 +28,19 @@ class DiskHistory:
     """The last backup of a disk, and its last full one.
 
     Args:
-        namesake: an earlier image of a disk of this place (OS, LUN) that was another disk.
+        full: None also where the last backup names a full one that is gone or cannot be read.
+        replaced: there is an earlier image of this place (OS, LUN), of another disk.
     """
 
     last: Earlier | None = None
     full: Earlier | None = None
-    namesake: bool = False
-    warnings: list[str] = field(default_factory=list)
+    replaced: bool = False
+
+    def full_began(self) -> datetime | None:
+        """When the last full backup began; None where there is none, or nothing tells."""
+        if self.full:
+            return datetime.fromisoformat(self.full.backup.started)
+        return _began(self.last.image.full) if self.last else None
 
 
 class Decision(NamedTuple):
@@ -64,9 +70,9 @@ def decide(
     if asked == FULL:
         return Decision(FULL)
     base = history.full if asked == DIFFERENTIAL else history.last
-    if asked == AUTO and history.full and full_every is not None:
-        age = now - datetime.fromisoformat(history.full.backup.started)
-        if age >= timedelta(seconds=full_every):
+    if asked == AUTO and history.last and full_every is not None:
+        began = history.full_began()
+        if began is None or now - began >= timedelta(seconds=full_every):
             return Decision(FULL)
     if base is None:
         return Decision(FULL, fallback=_without_base(asked, history))
@@ -75,8 +81,19 @@ def decide(
     return Decision(DIFFERENTIAL if asked == DIFFERENTIAL else INCREMENTAL, base)
 
 
+def _began(backup_id: str) -> datetime | None:
+    """When a backup began, to the second, as its id says; None where it says no time."""
+    try:
+        moment = datetime.strptime(backup_id.partition("-")[0], "%Y%m%dt%H%M%Sz")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=timezone.utc)
+
+
 def _without_base(asked: str, history: DiskHistory) -> str | None:
-    if history.namesake:
+    if history.last:
+        return f"its last full backup {history.last.image.full} is gone or cannot be read"
+    if history.replaced:
         return "the disk was made again since the last backup (it has another unique id)"
     if asked == AUTO:
         return None

@@ -11,6 +11,8 @@ from .._errors import InputError
 
 LEVELS = ("auto", "full", "incremental", "differential")
 SNAPSHOT, RESTORE_POINT = "snapshot", "restore_point"
+# What Azure takes where no consistency is asked for.
+APPLICATION = "application"
 MOST_PARALLEL = 64
 
 

@@ -26,6 +26,7 @@ from .._repository.repository import Repository
 from .._repository.tree import Tree, chunk_count
 from .levels import FULL, INCREMENTAL, Decision
 from .machine import BackupDisk
+from .together import Interruptible
 
 OpenAccess = AbstractContextManager[Access]
 
@@ -70,7 +71,8 @@ class Transfer:
             self.open_access(source) as access,
             PageRanges(self.clock, check=self.reader.look) as ranges,
         ):
-            blob = PageBlob(access, self.http, self.clock, check=self.reader.look)
+            clock = Interruptible(self.clock, self.reader.look)
+            blob = PageBlob(access, self.http, clock, check=self.reader.look)
             image.size = blob.disk_size()
             if decision.level != FULL:
                 try:
@@ -133,6 +135,7 @@ class Transfer:
 
         def counted(older: Access) -> Any:
             for change in ranges.changed(access, older, Range(0, image.size)):
+                self.reader.look()
                 sums["cleared" if change.cleared else "changed"] += change.end - change.start
                 yield change
 
@@ -162,8 +165,8 @@ class Transfer:
         image.base = base.backup.id
         image.full = base.image.full if decision.level == INCREMENTAL else base.backup.id
 
-    @staticmethod
-    def _count(found: Any, sums: dict[str, Any]) -> Any:
+    def _count(self, found: Any, sums: dict[str, Any]) -> Any:
         for start, end in found:
+            self.reader.look()
             sums["allocated"] += end - start
             yield start, end

@@ -69,9 +69,9 @@ def export_findings(disk: Raw | None, vm_disk: Raw) -> list[Finding]:
         findings.append(
             _finding(
                 "DataAccessAuthentication",
-                f"Reading disk {name} takes a Microsoft Entra token beside the signature: set"
-                " dataAccessAuthMode to None, or give the login the role Data Operator for Managed"
-                " Disks.",
+                f"Reading disk {name} takes a Microsoft Entra token beside the signature, and this"
+                " collection sends none, whatever the login's roles are: set dataAccessAuthMode to"
+                " None.",
             )
         )
     return findings

@@ -29,8 +29,8 @@ from .restore_point_request import (
     default_collection,
     generated_name,
     predicted_vm_point,
+    recent_enough,
     vm_body,
-    young_enough,
 )
 from .restore_point_waiting import (
     Outcome,
@@ -54,7 +54,7 @@ TRANSIENT = (
 
 
 def ensure_vm_point(run: Run) -> Outcome:
-    """A point of a virtual machine: the named one, one that is young enough, or a new one."""
+    """A point of a virtual machine: the named one, one that is recent enough, or a new one."""
     request = run.request
     name, raw_collection, vm_id = _collection_of_vm(run)
     place = Place(request.group, name, request.name or "", run.arm.subscription_id)
@@ -73,10 +73,10 @@ def ensure_vm_point(run: Run) -> Outcome:
         else []
     )
     shaped = [points.shape_point(raw) for raw in raw_points]
-    if young := young_enough(shaped, request, choice, run.clock.now()):
-        held = next(raw for raw in raw_points if raw["name"] == young["name"])
+    if found := recent_enough(shaped, request, choice, run.clock.now()):
+        held = next(raw for raw in raw_points if raw["name"] == found["name"])
         return keep(
-            run, Place(place.group, name, young["name"], place.subscription, place.location), held
+            run, Place(place.group, name, found["name"], place.subscription, place.location), held
         )
     place.name = request.name or generated_name(
         parsed.name, run.clock.now(), [point["name"] for point in shaped]

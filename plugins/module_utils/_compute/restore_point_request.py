@@ -281,7 +281,7 @@ def _done(source: Raw) -> list[Raw]:
     ]
 
 
-def young_enough(
+def recent_enough(
     points: Iterable[dict[str, Any]], request: PointRequest, choice: DiskChoice, now: datetime
 ) -> dict[str, Any] | None:
     """The newest shaped point that makes another one needless, None where there is none.

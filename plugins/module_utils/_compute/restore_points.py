@@ -13,7 +13,7 @@ from .._errors import InputError, NotFound
 from . import status
 from .ids import COLLECTION_TYPE, ResourceId, resource_id, restore_point_id, same_id, same_location
 from .protectability import is_v2
-from .storage_profile import disk_entries, os_disk, role
+from .storage_profile import disk_entries, disk_restore_point_id, os_disk, role
 
 Raw = dict[str, Any]
 # What excluded disks are reported with, by lower-cased id, where more is known than Azure keeps.
@@ -107,6 +107,11 @@ def delete_point(arm: ArmClient, group: str, collection: str, name: str, wait: b
         arm.run("restore_points.begin_delete", described, group, collection, name, wait=wait)
     except NotFound:
         return
+
+
+def disk_restore_points(raw: Raw) -> list[str]:
+    """The ids of a restore point's disk restore points."""
+    return [found for found in map(disk_restore_point_id, _entries(raw)) if found]
 
 
 def state_of(raw: Raw) -> str:

@@ -223,6 +223,15 @@ def test_disks_that_cannot_be_read_are_named_before_anything_starts(place: Place
     assert outcome.backup.excluded_disks[0]["reason"] == "ExcludedByRequest"
 
 
+def test_a_disk_that_wants_a_token_is_refused_with_advice_that_helps(place: Place) -> None:
+    name = guard(place, dataAccessAuthMode="AzureActiveDirectory")
+    with pytest.raises(InputError, match=f"(?i){name} takes a Microsoft Entra token") as caught:
+        place.backup()
+    assert "set dataAccessAuthMode to None" in str(caught.value)
+    guard(place, dataAccessAuthMode="None")
+    assert place.backup().made
+
+
 def test_a_private_disk_is_read_if_the_task_says_that_it_can(place: Place) -> None:
     access = place.bench.named("diskAccesses", place.machine.group, "endpoint")
     name = guard(place, networkAccessPolicy="AllowPrivate", diskAccessId=access)
@@ -286,17 +295,3 @@ def test_ids_sort_by_time_whatever_the_clock_says(place: Place) -> None:
     later = names.new_backup_id(now + timedelta(microseconds=900_000), b"\0\0")
     assert sorted([*ids, later]) == [*ids, later]
     assert all(names.check_backup_id(one) == one for one in ids)
-
-
-def test_a_forged_ledger_deletes_nothing_of_others(place: Place) -> None:
-    place.backup()
-    repository = place.open()
-    key = manifest.vm_key(repository, place.machine.id)
-    others = place.snapshots()
-    arm, group = place.bench.look, place.machine.group
-    ids = [arm.read("snapshots.get", name, group, name)["id"] for name in others]
-    run = names.new_backup_id(place.bench.clock.now(), b"\1\1")
-    repository.write(f"{names.LEDGERS}{key}/{run}.1", {"kind": "made", "resources": ids})
-    place.backup(keep="all")
-    assert others <= place.snapshots()
-    assert list(repository.store.list(names.LEDGERS)) == []

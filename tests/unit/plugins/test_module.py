@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._arm import client
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AzureError,
     InputError,
+    ObjectExists,
     WriteRefused,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._login import login
@@ -107,7 +111,35 @@ def test_the_client_writes_only_outside_of_check_mode(
     monkeypatch.setattr(login, "resolve_login", lambda _params, _environ: None)
     task = task_of(check_mode=check_mode)
     assert task.arm is task.arm
+    told = given.pop("on_write")
     assert given == {"clock": task.clock, "wait_timeout": 7, "read_only": check_mode}
+    assert failed(task)["changed"] is False
+    told()
+    assert failed(task)["changed"] is True
+
+
+def failed(task: _module.Task) -> dict[str, Any]:
+    with pytest.raises(Ended) as end:
+        task.fail(AzureError("No."))
+    return end.value.result
+
+
+def test_what_was_stored_before_a_failure_is_a_change(tmp_path: Path) -> None:
+    place = {"type": "folder", "path": str(tmp_path / "repository")}
+    task = task_of(repository=place)
+    task.store.prepare()
+    for name in ("leases/a/1", "ledgers/a/b.1"):
+        task.store.put(name, b"1")
+        task.store.delete(name)
+    assert failed(task)["changed"] is False
+    task.store.put("packs/a", b"1")
+    assert failed(task)["changed"] is True
+    second = task_of(repository=place)
+    with pytest.raises(ObjectExists):
+        second.store.put("packs/a", b"2")
+    assert failed(second)["changed"] is False
+    second.store.delete("packs/a")
+    assert failed(second)["changed"] is True
 
 
 def test_a_failure_says_what_to_do_and_keeps_what_is_known() -> None:
@@ -123,14 +155,14 @@ def test_a_failure_says_what_to_do_and_keeps_what_is_known() -> None:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, act: Any, *, waits: bool = False
+    monkeypatch: pytest.MonkeyPatch, act: Any, *, waits: bool = False, **options: Any
 ) -> tuple[Ended, dict[str, Any]]:
     """How a module with this act ends, and what AnsibleModule was made with."""
     made: dict[str, Any] = {}
 
-    def factory(**options: Any) -> FakeModule:
-        made.update(options)
-        return FakeModule()
+    def factory(**given: Any) -> FakeModule:
+        made.update(given)
+        return FakeModule(**options)
 
     monkeypatch.setattr(_module, "Module", factory)
     with pytest.raises(Ended) as end:
@@ -156,6 +188,44 @@ def test_an_error_of_the_engine_is_a_failure(monkeypatch: pytest.MonkeyPatch) ->
 
     end, _made = run(monkeypatch, refuse)
     assert end.failed and end.result["failure"]["code"] == "WriteRefused"
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_wait_of_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    begun: list[int] = []
+    end, _made = run(monkeypatch, lambda _task: begun.append(1) or {}, wait_timeout=seconds)
+    assert end.failed and begun == []
+    assert end.result["failure"]["code"] == "InvalidInput"
+    assert f"wait_timeout is {seconds}" in end.result["msg"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+def test_a_signal_is_an_exception_once_and_then_what_it_was(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    undone: list[str] = []
+    before = signal.getsignal(number)
+
+    def act(_task: _module.Task) -> dict[str, Any]:
+        try:
+            signal.raise_signal(number)
+        finally:
+            if number == signal.SIGTERM:
+                signal.raise_signal(number)
+            undone.append("all of it")
+        return {}
+
+    end, _made = run(monkeypatch, act)
+    assert end.failed and end.result["failure"]["code"] == "Interrupted"
+    assert undone == ["all of it"] and signal.getsignal(number) is before
+
+
+def test_outside_of_the_main_thread_signals_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        end, _made = pool.submit(run, monkeypatch, lambda _task: {"a": 1}).result()
+    assert end.result == {"changed": False, "a": 1}
 
 
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_one_under_way_is_reported_without_waiting_and_then_adopted(bench: Bench
     assert bench.names() == ["one"]
 
 
-def test_one_under_way_is_young_enough(bench: Bench) -> None:
+def test_one_under_way_is_recent_enough(bench: Bench) -> None:
     bench.slow(create=2)
     first = bench.take(wait=False)
     second = bench.take(max_age=600)

@@ -130,10 +130,10 @@ def test_generated_names_hold_the_time_and_are_new() -> None:
     assert request.default_collection("web") == "web-restore-points"
 
 
-def young(points_there: list[dict[str, Any]], **options: Any) -> str | None:
+def recent(points_there: list[dict[str, Any]], **options: Any) -> str | None:
     asked = request.PointRequest("g", max_age=options.pop("max_age", 3600), **options)
     shaped = [points.shape_point(raw) for raw in points_there]
-    found = request.young_enough(shaped, asked, request.choose_disks(WEB, {}, asked), NOON)
+    found = request.recent_enough(shaped, asked, request.choose_disks(WEB, {}, asked), NOON)
     return found and found["name"]
 
 
@@ -147,18 +147,18 @@ def test_the_newest_fitting_point_is_enough() -> None:
         point("b", timeCreated=at(10)),
         point("c", timeCreated=at(70)),
     ]
-    assert young(there) == "b"
-    assert young(there, max_age=300) is None
-    assert young(there, max_age=None) is None
+    assert recent(there) == "b"
+    assert recent(there, max_age=300) is None
+    assert recent(there, max_age=None) is None
 
 
 def test_a_point_that_does_not_fit_is_not_enough() -> None:
-    assert young([point()], exclude_disks=["0"]) is None
-    assert young([point()], require="application") is None
-    assert young([point(provisioningState="Failed")]) is None
-    assert young([point(provisioningState="Creating")]) == "p"
+    assert recent([point()], exclude_disks=["0"]) is None
+    assert recent([point()], require="application") is None
+    assert recent([point(provisioningState="Failed")]) is None
+    assert recent([point(provisioningState="Creating")]) == "p"
     copy = {"sourceRestorePoint": {"id": "x"}}
-    assert young([point(**copy)]) is None
+    assert recent([point(**copy)]) is None
 
 
 def test_a_ready_point_is_preferred_to_a_newer_one_under_way() -> None:
@@ -166,7 +166,7 @@ def test_a_ready_point_is_preferred_to_a_newer_one_under_way() -> None:
         point("made", timeCreated=at(50)),
         point("new", timeCreated=at(1), provisioningState="Creating"),
     ]
-    assert young(there) == "made"
+    assert recent(there) == "made"
 
 
 def test_a_point_is_shaped() -> None:
