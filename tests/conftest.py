@@ -1,13 +1,30 @@
-"""For all tests: what fault sweeps injected is told at the end, also with several processes."""
+"""For all tests: the work tree is importable as a collection, also for a plain ``pytest``.
+
+And what fault sweeps injected is told at the end, also with several processes.
+"""
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from support import sweep
+from tools import tree
+
+tree.link()
+if str(tree.COLLECTIONS) not in sys.path:
+    sys.path.insert(0, str(tree.COLLECTIONS))
+# The import system remembers folders that were not there when it first looked.
+importlib.invalidate_caches()
+set_hypothesis_home_dir(tree.ROOT / "build" / "cache" / "hypothesis")
 
 _PROPERTY = "fault sweep"
 

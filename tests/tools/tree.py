@@ -12,7 +12,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / "build" / "collections"
-PACKAGE = "ansible_collections.vmguard.azure"
 
 
 def galaxy(root: Path = ROOT) -> dict[str, Any]:
