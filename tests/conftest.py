@@ -27,6 +27,8 @@ importlib.invalidate_caches()
 set_hypothesis_home_dir(tree.ROOT / "build" / "cache" / "hypothesis")
 
 _PROPERTY = "fault sweep"
+# Tools without which tests are skipped, and what to do.
+TOOLS = {"qemu-img": "No foreign reader checked VHD and qcow2 files: install qemu-utils."}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -40,6 +42,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    tell_faults(terminalreporter)
+    tell_missing_tools(terminalreporter)
+
+
+def tell_faults(terminalreporter: Any) -> None:
+    """What the fault sweeps of this run injected, and what it came to."""
     found = [
         (report.location[0], outcomes)
         for reports in terminalreporter.stats.values()
@@ -52,3 +60,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("fault sweeps")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+def tell_missing_tools(terminalreporter: Any) -> None:
+    """Skips that a tool would end: what they prove is not proven by this run."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    for tool in TOOLS:
+        if count := sum(tool in reason for reason in reasons):
+            terminalreporter.section(f"{tool} IS MISSING", red=True, bold=True)
+            terminalreporter.write_line(f"{count} tests were skipped. {TOOLS[tool]}", red=True)
