@@ -65,7 +65,7 @@ def tell_faults(terminalreporter: Any) -> None:
 def tell_missing_tools(terminalreporter: Any) -> None:
     """Skips that a tool would end: what they prove is not proven by this run."""
     reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
-    for tool in TOOLS:
+    for tool, what_to_do in TOOLS.items():
         if count := sum(tool in reason for reason in reasons):
             terminalreporter.section(f"{tool} IS MISSING", red=True, bold=True)
-            terminalreporter.write_line(f"{count} tests were skipped. {TOOLS[tool]}", red=True)
+            terminalreporter.write_line(f"{count} tests were skipped. {what_to_do}", red=True)
