@@ -46,11 +46,11 @@ lint: venv ## formatter, linter, complexity, fragments, ansible-lint (production
 
 .PHONY: unit
 unit: setup ## unit, contract and meta tests; PYTEST_ARGS="-k name" picks some
-	@pytest --quiet -n 2 tests/unit tests/contract tests/clients/test_sdk.py $(PYTEST_ARGS)
+	@pytest --quiet -n 2 --dist worksteal tests/unit tests/contract tests/clients/test_sdk.py $(PYTEST_ARGS)
 
 .PHONY: faults
 faults: setup ## every request of a backup and a restore fails in every way, and is killed; PYTEST_ARGS as for unit
-	@VMGUARD_FAULTS=all pytest --quiet -n 2 tests/unit/plugins/test_*_faults.py tests/unit/plugins/test_*_kill.py $(PYTEST_ARGS)
+	@VMGUARD_FAULTS=all pytest --quiet -n 2 --dist worksteal tests/unit/plugins/test_*_faults.py tests/unit/plugins/test_*_kill.py $(PYTEST_ARGS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test sanity, no ignores; SANITY_ARGS="--test pylint" picks some
@@ -58,12 +58,12 @@ sanity: venv ## ansible-test sanity, no ignores; SANITY_ARGS="--test pylint" pic
 
 .PHONY: integration
 integration: setup ## playbook tests against local Azure; PYTEST_ARGS="-k name" picks some
-	@pytest --quiet -n 2 tests/playbooks $(PYTEST_ARGS)
+	@pytest --quiet -n 2 --dist worksteal tests/playbooks $(PYTEST_ARGS)
 
 .PHONY: molecule
 molecule: setup ## the roles against local Azure, with molecule's idempotence step
 	@mkdir -p build; folder=$$(mktemp -d $(CURDIR)/build/molecule.XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
-	  cd extensions && MOLECULE_EPHEMERAL_DIRECTORY=$$folder molecule test
+	  cd extensions && NO_COLOR=1 MOLECULE_EPHEMERAL_DIRECTORY=$$folder molecule test
 
 .PHONY: clients
 clients: setup ## the Azure CLI and azure.azcollection, unchanged, against local Azure (sets up both: some minutes, 2 GB)
