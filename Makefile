@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 AZURITE := tests/local_azure/azurite
 COLLECTION := build/collections/ansible_collections/vmguard/azure
-READY := $(VENV)/.stamp $(AZURITE)/node_modules/.stamp $(COLLECTION)
+# Two runs in one clone wait for each other where they would write the same files.
+LOCKED = mkdir -p build && flock build/$(1).lock
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -18,8 +19,8 @@ export PYTHONPATH := $(CURDIR)/tests
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 
-# In the order in which `make test` runs them: the quick ones first.
-STEPS := lint demo unit sanity molecule integration
+# `make test` runs these beside each other, the steps of each in this order. pytest has two processes.
+LANES := lint,unit,integration azurite,sanity,demo,molecule
 
 ##@ Try it
 .PHONY: demo
@@ -32,15 +33,11 @@ azure: setup ## run local Azure in the foreground; it prints the environment to 
 
 ##@ Test it
 .PHONY: test
-test: setup ## everything, what fails quickly first
-	@for step in $(STEPS); do \
-	  echo; echo "=== make $$step"; began=$$SECONDS; \
-	  $(MAKE) $$step || { echo "=== make $$step failed after $$((SECONDS - began)) s"; exit 1; }; \
-	  echo "=== make $$step passed in $$((SECONDS - began)) s"; \
-	done; echo; echo "All of $(STEPS) passed in $$SECONDS s."
+test: venv ## everything, in two lanes; the first failure stops it, unless KEEP_GOING=1
+	@exec python tests/tools/steps.py $(if $(KEEP_GOING),--keep-going) $(LANES)
 
 .PHONY: lint
-lint: $(VENV)/.stamp $(COLLECTION) ## formatter, linter, complexity, fragments, ansible-lint (production), docs
+lint: venv ## formatter, linter, complexity, fragments, ansible-lint (production), docs
 	@ruff format --check --quiet . || { echo "Not formatted: run 'make format'."; exit 1; }
 	@ruff check --quiet .
 	@$(MAKE) changelog
@@ -49,19 +46,24 @@ lint: $(VENV)/.stamp $(COLLECTION) ## formatter, linter, complexity, fragments, 
 
 .PHONY: unit
 unit: setup ## unit, contract and meta tests; PYTEST_ARGS="-k name" picks some
-	@pytest --quiet -n 2 tests/unit tests/contract tests/clients/test_sdk.py $(PYTEST_ARGS)
+	@pytest --quiet -n 2 --dist worksteal tests/unit tests/contract tests/clients/test_sdk.py $(PYTEST_ARGS)
+
+.PHONY: faults
+faults: setup ## every request of a backup and a restore fails in every way, and is killed; PYTEST_ARGS as for unit
+	@VMGUARD_FAULTS=all pytest --quiet -n 2 --dist worksteal tests/unit/plugins/test_*_faults.py tests/unit/plugins/test_*_kill.py $(PYTEST_ARGS)
 
 .PHONY: sanity
-sanity: $(VENV)/.stamp ## ansible-test sanity, no ignores; SANITY_ARGS="--test pylint" picks some
+sanity: venv ## ansible-test sanity, no ignores; SANITY_ARGS="--test pylint" picks some
 	@python tests/tools/sanity.py $(SANITY_ARGS)
 
 .PHONY: integration
 integration: setup ## playbook tests against local Azure; PYTEST_ARGS="-k name" picks some
-	@pytest --quiet -n 2 tests/playbooks $(PYTEST_ARGS)
+	@pytest --quiet -n 2 --dist worksteal tests/playbooks $(PYTEST_ARGS)
 
 .PHONY: molecule
 molecule: setup ## the roles against local Azure, with molecule's idempotence step
-	@cd extensions && MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/build/molecule molecule test
+	@mkdir -p build; folder=$$(mktemp -d $(CURDIR)/build/molecule.XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
+	  cd extensions && NO_COLOR=1 MOLECULE_EPHEMERAL_DIRECTORY=$$folder molecule test
 
 .PHONY: clients
 clients: setup ## the Azure CLI and azure.azcollection, unchanged, against local Azure (sets up both: some minutes, 2 GB)
@@ -69,12 +71,12 @@ clients: setup ## the Azure CLI and azure.azcollection, unchanged, against local
 	@pytest --quiet tests/clients $(PYTEST_ARGS)
 
 .PHONY: docs-lint
-docs-lint: $(VENV)/.stamp $(COLLECTION) ## the documentation of every plugin and role
+docs-lint: venv ## the documentation of every plugin and role
 	@mkdir -p build/home
 	@HOME=$(CURDIR)/build/home antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent --disallow-unknown-collection-refs .
 
 .PHONY: changelog
-changelog: $(VENV)/.stamp ## the changelog fragments
+changelog: venv ## the changelog fragments
 	@antsibull-changelog lint
 
 .PHONY: oldest
@@ -87,16 +89,25 @@ bench: setup ## measure backup and restore beside rclone, restic and borg; BENCH
 
 ##@ Change it
 .PHONY: setup
-setup: ## the virtual environment, Azurite, the collection's place in build/
-	@$(MAKE) --silent -j2 $(READY)
+setup: ## the virtual environment, Azurite, qemu-img, the collection's place in build/
+	@$(MAKE) --silent -j2 venv azurite
+
+.PHONY: venv
+venv:
+	@$(call LOCKED,venv) $(MAKE) --silent $(VENV)/.stamp $(COLLECTION)
+
+.PHONY: azurite
+azurite:
+	@$(call LOCKED,azurite) $(MAKE) --silent $(AZURITE)/node_modules/.stamp
+	@$(call LOCKED,azurite) tests/tools/install_qemu.sh
 
 .PHONY: format
-format: $(VENV)/.stamp ## format the Python code, and mend what the linter can
+format: venv ## format the Python code, and mend what the linter can
 	@ruff check --quiet --fix --exit-zero .
 	@ruff format --quiet .
 
 .PHONY: action-groups
-action-groups: $(VENV)/.stamp ## write the modules there are into meta/runtime.yml
+action-groups: venv ## write the modules there are into meta/runtime.yml
 	@python tests/tools/action_groups.py --write
 
 .PHONY: pins
@@ -107,7 +118,7 @@ pins: ## write tests/requirements/dev.txt from dev.in, with the newest versions 
 	  > build/pins/dev.txt && mv build/pins/dev.txt tests/requirements/dev.txt
 
 .PHONY: build
-build: $(VENV)/.stamp ## the collection as an artefact, in build/
+build: venv ## the collection as an artefact, in build/
 	@ansible-galaxy collection build --force --output-path build .
 
 .PHONY: clean
@@ -123,8 +134,7 @@ help: ## this list
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: name it with 'make PYTHON=...'."; exit 1; }
-	@echo "Setting up $(VENV) (about a minute)"
-	@$(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed: install its venv package."; exit 1; }
+	@$(call LOCKED,python) tests/tools/make_venv.sh $(PYTHON) $(VENV)
 
 $(VENV)/.stamp: tests/requirements/dev.txt | $(BIN)/python
 	@$(PIP_INSTALL) --requirement tests/requirements/dev.txt

@@ -18,13 +18,18 @@ _CALLBACKS = Path(__file__).with_name("callbacks")
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """One task on one host; ``outcome`` is ok, failed, ignored, skipped or unreachable."""
+    """One task on one host; ``outcome`` is ok, failed, ignored, skipped or unreachable.
+
+    ``writes`` are the requests that changed something while the task ran, if it was in check mode.
+    """
 
     host: str
     name: str
     action: str
     outcome: str
     changed: bool
+    check_mode: bool
+    writes: list[str]
     result: dict[str, Any]
 
 

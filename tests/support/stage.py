@@ -34,6 +34,12 @@ class Stage:
             playbook, self.local, *options, variables={**self.variables, **variables}
         )
 
+    def empty_folder(self, name: str) -> str:
+        """A folder for one run alone, which is removed with the rest."""
+        folder = self.local.directory / name
+        folder.mkdir()
+        return str(folder)
+
     def last_request(self) -> int:
         """The audit's number of the last request so far."""
         return len(self.local.control.audit()["requests"])
@@ -71,14 +77,13 @@ def build_stage(local: LocalAzure, images: Path, word: str) -> Stage:
     vm = machines.create(group, "vm-app", tags={"tier": "app"})
     other_vm = machines.create(group, "vm-db", data_disks=1, seed=2, tags={"tier": "db"})
     windows_vm = machines.create(group, "vm-win", data_disks=0, seed=2, os_type="Windows")
-    folder = local.directory / "work"
-    folder.mkdir()
     variables = {
         "arm_token": arm.token,
         "arm_url": local.url,
         "ca_file": str(local.ca_file),
+        "container": "backups",
         "control_url": f"{local.url}/_local",
-        "folder": str(folder),
+        "folder": "",
         "location": location,
         "other_location": OTHER_LOCATION,
         "other_resource_group": other_group,
@@ -93,4 +98,6 @@ def build_stage(local: LocalAzure, images: Path, word: str) -> Stage:
         "windows_vm_id": windows_vm.id,
         "windows_vm_name": windows_vm.name,
     }
-    return Stage(local, arm, machines, vm, other_vm, windows_vm, variables)
+    stage = Stage(local, arm, machines, vm, other_vm, windows_vm, variables)
+    variables["folder"] = stage.empty_folder("work")
+    return stage

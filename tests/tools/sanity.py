@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import fcntl
 import filecmp
 import os
 import re
@@ -83,6 +84,15 @@ def copy_pip_settings() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the tests; further arguments go to ansible-test."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        # A second run in this clone waits: the copy and the virtual environments are kept.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return run(arguments)
+
+
+def run(arguments: list[str]) -> int:
+    """The same, where nobody else does it."""
     collection = tree.galaxy()
     target = WORK / "ansible_collections" / collection["namespace"] / collection["name"]
     target.mkdir(parents=True, exist_ok=True)

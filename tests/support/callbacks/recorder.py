@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from typing import Any
+from urllib.request import urlopen
 
 from ansible.plugins.callback import CallbackBase
 
@@ -14,6 +16,7 @@ type: notification
 short_description: Record every task's outcome for a test
 description:
   - Appends one JSON object a line to the file that E(PLAYBOOK_RECORD) names.
+  - For a task in check mode it holds the writes that reached local Azure meanwhile.
 """
 
 
@@ -23,6 +26,24 @@ class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "recorder"
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The number of the last request that was looked at.
+        self._seen = 0
+
+    def _writes(self) -> list[str]:
+        """The requests with which somebody wrote since this was last asked."""
+        url = f"{os.environ['AZURE_CLOUD_ENVIRONMENT']}/_local/audit?after={self._seen}"
+        context = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])
+        with urlopen(url, context=context, timeout=120) as answer:
+            requests = json.load(answer)["requests"]
+        self._seen += len(requests)
+        return [f"{one['method']} {one['path']}" for one in requests if one["write"]]
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
+        if task.check_mode:
+            self._writes()
 
     def _write(self, record: dict[str, Any]) -> None:
         with open(os.environ["PLAYBOOK_RECORD"], "a", encoding="utf-8") as file:
@@ -37,6 +58,8 @@ class CallbackModule(CallbackBase):
                 "action": result.task.action,
                 "outcome": "ignored" if ignored else outcome,
                 "changed": bool(content.get("changed", False)),
+                "check_mode": bool(result.task.check_mode),
+                "writes": self._writes() if result.task.check_mode else [],
                 "result": content,
             }
         )

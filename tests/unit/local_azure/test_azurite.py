@@ -48,13 +48,14 @@ def test_two_accounts_run_side_by_side(tmp_path: Path) -> None:
         assert list(client(two).list_containers()) == []
 
 
-def test_stopping_is_quick_and_can_be_repeated(tmp_path: Path) -> None:
+def test_stopping_needs_no_kill_and_can_be_repeated(tmp_path: Path) -> None:
     account = Azurite(tmp_path).start()
     with client(account) as service:
         service.create_container("things")
-        began = time.monotonic()
+        process = account._process
         account.stop()
-    assert time.monotonic() - began < 8
+    # It had not to be killed.
+    assert process is not None and process.returncode == 0
     account.stop()
     with pytest.raises(AzuriteError, match="not running"):
         assert account.blob_endpoint
@@ -79,7 +80,7 @@ def test_a_killed_starter_leaves_no_node_behind(tmp_path: Path) -> None:
         node = int(starter.stdout.readline())
         assert alive(node)
         starter.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 120
     while alive(node) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(node)

@@ -21,12 +21,12 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
 from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.names import manifest_parts
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.backup_source import (
-    BackupWanted,
-)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Request
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.upload import Uploader
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.backup import (
+    BackupWanted,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.uploader import Uploader
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
 from backup_bench import Place, open_place
 from restore_bench import Bench, open_bench
@@ -227,7 +227,7 @@ def test_tags_come_back_as_they_were_and_kill_no_backup(place: Place) -> None:
             fill=uploader.fill, location=None, subscription=bench.look.subscription_id,
         )  # fmt: skip
         request = Request(target="new_vm", group=machine.group, vm=machine.name, new_name="back")
-        restore(bench.arm(), wanted, request, lambda act, _p=None: act(), bench.clock.now())
+        restore(bench.arm(), wanted, request, lambda act, _p=None: act(), bench.clock)
     assert bench.get(machine, "back")["tags"].items() >= TAGS.items()
 
 

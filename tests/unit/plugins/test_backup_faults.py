@@ -15,17 +15,47 @@ from ansible_collections.vmguard.azure.plugins.module_utils._image.verifier impo
 from ansible_collections.vmguard.azure.plugins.module_utils._repository import manifest, names
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.repository import Repository
 from ansible_collections.vmguard.azure.plugins.module_utils._storage.folder import FolderStore
-from backup_bench import Place
+from backup_bench import CHUNK, Content, Place, same_content
 from restore_bench import Bench, open_bench
 from storage_backends import FaultyStore
 
-FAULTS: list[tuple[str, dict[str, Any]]] = [
-    ("status", {"status": 409, "code": "OperationNotAllowed"}),
-    ("status", {"status": 503, "code": "ServerBusy", "times": 60}),
-    ("fail_operation", {}),
-    ("reset", {"times": 60}),
-    ("lost_answer", {"times": 2}),
-]
+from support.sweep import each_kind, sweep
+
+LASTING = 60
+# Requests by what they are, and the ways in which such a request fails. An "error once" and a "reset
+# once" are what every client has to get over.
+REQUESTS: dict[str, str] = {
+    "writes": r"^(PUT|POST|DELETE) /subscriptions",
+    "reads": r"^GET /subscriptions",
+    "disks": r"^(GET|HEAD) /md-",
+}
+EVERYWHERE: dict[str, dict[str, Any]] = {
+    "unavailable": {"kind": "status", "status": 503, "code": "ServerBusy", "times": LASTING},
+    "error once": {"kind": "status", "status": 500},
+    "reset": {"kind": "reset", "times": LASTING},
+}
+FAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "writes": {
+        "refused": {"kind": "status", "status": 409, "code": "OperationNotAllowed"},
+        "failed operation": {"kind": "fail_operation"},
+        "lost answer": {"kind": "lost_answer", "times": 2},
+        **EVERYWHERE,
+    },
+    "reads": {
+        "refused": {"kind": "status", "status": 403, "code": "AuthorizationFailed"},
+        "truncated": {"kind": "truncate"},
+        **EVERYWHERE,
+    },
+    "disks": {
+        "refused": {"kind": "status", "status": 403, "code": "AuthenticationFailed"},
+        "truncated": {"kind": "truncate", "times": LASTING},
+        "reset once": {"kind": "reset"},
+        **EVERYWHERE,
+    },
+}
+CASES = [(group, kinds) for group in REQUESTS for kinds in each_kind(FAULTS[group])]
+# How many of each kind of request an incremental makes at least.
+LEAST = {"writes": 6, "reads": 20, "disks": 8}
 
 
 @pytest.fixture(scope="module")
@@ -38,26 +68,61 @@ def bench() -> Iterator[Bench]:
 def place(bench: Bench, tmp_path: Path) -> Place:
     opened = Place(bench, bench.machine([]), tmp_path)
     opened.create()
-    opened.scatter("os", 20)
+    write(opened, 10)
     return opened
 
 
-def tried(place: Place, **options: Any) -> bool:
-    try:
-        place.backup(**options)
-    except VmguardError as error:
-        told = str(error)
-    else:
-        return True
-    assert "sig=" not in told
-    return False
+def write(place: Place, count: int = 2) -> None:
+    """A guest that writes to the same few chunks, so that every run makes about as many requests."""
+    place.scatter("os", count, end=24 * CHUNK)
 
 
-def nothing_lost(place: Place, at_least: int) -> None:
-    repository = place.open()
-    found = manifest.listed(repository)
-    assert len(found) >= at_least
-    assert Verifier(repository, 100, random.Random(1)).run(found).sound
+class Kept:
+    """What a place has to hold: every backup that a run said it made, and what was there then."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.backups: list[tuple[str, Content]] = []
+
+    def try_backup(self, **options: Any) -> bool:
+        """Whether it succeeded; a failure is one of the engine's own, and tells no signature."""
+        content = self.place.export()
+        told = ""
+        try:
+            outcome = self.place.backup(**options)
+        except VmguardError as error:
+            told = f"{error} {error.hint}"
+        else:
+            assert outcome.backup is not None
+            self.backups.append((outcome.backup.id, content))
+        assert "sig=" not in told
+        return not told
+
+    def assert_nothing_lost(self, last: int | None = None) -> None:
+        """All of them are listed, and verify; ``last``: verify only so many.
+
+        The last ones hold all that was not written over, so what any of them lost shows in them
+        now, or in the others at the end: nothing that is written over is ever stored again.
+        """
+        repository = self.place.open()
+        found = manifest.listed(repository)
+        assert {one for one, _content in self.backups} <= {
+            name.rpartition("/")[2] for name in found
+        }
+        chosen = found[-last:] if last else found
+        assert Verifier(repository, 100, random.Random(1)).run(chosen).sound
+
+    def assert_restores(self) -> None:
+        """The last backup, as bytes."""
+        wanted, content = self.backups[-1]
+        repository = self.place.open()
+        (backup,) = [
+            backup
+            for _name, backup in manifest.read_all(repository, manifest.listed(repository))
+            if isinstance(backup, manifest.Manifest) and backup.id == wanted
+        ]
+        for image in backup.disks:
+            assert same_content(self.place.restore(image), content[image.role])
 
 
 def nothing_left(place: Place) -> None:
@@ -73,23 +138,33 @@ def nothing_left(place: Place) -> None:
     assert place.snapshots() <= committed
 
 
-@pytest.mark.parametrize(("kind", "more"), FAULTS, ids=str)
+@pytest.mark.parametrize(
+    ("group", "kinds"), CASES, ids=lambda one: "+".join([one] if isinstance(one, str) else one)
+)
 def test_each_request_of_an_incremental_fails_in_its_turn(
-    place: Place, kind: str, more: dict[str, Any]
+    place: Place, group: str, kinds: tuple[str, ...]
 ) -> None:
-    """Requests to Resource Manager that write, and all to the disks' bytes."""
-    place.backup()
-    for pattern in (r"(PUT|POST|DELETE) /subscriptions", r"GET /md-"):
-        for number in range(1, 40, 2):
-            place.scatter("os", 2)
-            place.bench.control.fault(pattern, kind, nth=number, **more)
-            tried(place)
-            if not place.bench.hits():
-                break
-            nothing_lost(place, 1)
-            assert tried(place)
-            nothing_left(place)
-        assert number > 3
+    """Writes to Resource Manager, reads from it, and all requests to the disks' bytes."""
+    kept = Kept(place)
+    assert kept.try_backup()
+
+    def run(number: int, kind: str) -> str | None:
+        write(place)
+        place.bench.control.fault(REQUESTS[group], nth=number, **FAULTS[group][kind])
+        succeeded = kept.try_backup()
+        if not place.bench.hits():
+            assert succeeded
+            return None
+        if kind.endswith("once"):
+            assert succeeded
+        kept.assert_nothing_lost(last=3)
+        assert kept.try_backup()
+        nothing_left(place)
+        return "succeeded" if succeeded else "failed"
+
+    sweep(kinds, run, least=LEAST[group])
+    kept.assert_nothing_lost()
+    kept.assert_restores()
 
 
 class Faulty:
@@ -118,29 +193,45 @@ class Faulty:
         return len(store.calls) >= number, True
 
 
-@pytest.mark.parametrize("lost_answer", [False, True])
-def test_each_write_to_the_repository_fails_in_its_turn(place: Place, lost_answer: bool) -> None:
-    place.backup()
+STORE_FAULTS = ("full", "lost answer")
+
+
+@pytest.mark.parametrize("kinds", each_kind(STORE_FAULTS), ids="+".join)
+@pytest.mark.parametrize("method", ["put", "delete"])
+def test_each_write_to_the_repository_fails_in_its_turn(
+    place: Place, method: str, kinds: tuple[str, ...]
+) -> None:
+    kept = Kept(place)
+    assert kept.try_backup()
     faulty = Faulty(place)
-    for number in range(1, 30):
-        place.scatter("os", 2)
+
+    def run(number: int, kind: str) -> str | None:
+        write(place)
         error = StorageFull("The disk is full.")
-        met, _succeeded = faulty.run(number, error=error, methods=("put",), lost_answer=lost_answer)
+        lost = kind == "lost answer"
+        met, succeeded = faulty.run(number, error=error, methods=(method,), lost_answer=lost)
         if not met:
-            break
-        nothing_lost(place, 1)
-        assert tried(place)
+            assert succeeded
+            return None
+        kept.assert_nothing_lost(last=3)
+        assert kept.try_backup()
         nothing_left(place)
-    assert number > 4
+        return "succeeded" if succeeded else "failed"
+
+    sweep(kinds, run, least=5 if method == "put" else 2)
+    kept.assert_nothing_lost()
+    kept.assert_restores()
 
 
 def test_a_full_repository_loses_nothing(place: Place) -> None:
-    place.backup()
+    kept = Kept(place)
+    assert kept.try_backup()
     place.scatter("os", 50)
     error = StorageFull("There is no space left in the folder.")
     met, succeeded = Faulty(place).run(4, error=error, methods=("put",), lasting=True)
     assert met and not succeeded
-    nothing_lost(place, 1)
+    kept.assert_nothing_lost()
     assert place.active_sas() == 0
-    assert tried(place)
+    assert kept.try_backup()
     nothing_left(place)
+    kept.assert_restores()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,19 +97,18 @@ def test_one_under_way_is_recent_enough(bench: Bench) -> None:
 
 
 def test_a_timeout_keeps_the_point_in_the_failure_and_the_next_run_ends_it(bench: Bench) -> None:
-    bench.slow(create=4)
+    bench.slow(create=1800)
     with pytest.raises(OperationTimeout) as late:
         bench.take(name="one", timeout=1)
     assert late.value.result["restore_point"]["name"] == "one"
+    bench.control.advance(1800)
     assert bench.take(name="one").point["ready_to_use"]
 
 
 def test_the_failure_deadline_ends_the_wait(bench: Bench) -> None:
-    bench.slow(create=30)
-    began = time.monotonic()
+    bench.slow(create=3600)
     with pytest.raises(PointFailed) as failed:
         bench.take(name="one", failure_deadline=1)
-    assert time.monotonic() - began < 15
     assert failed.value.code == "FailureDeadlineExceeded"
     found = failed.value.result["restore_point"]
     assert found["failure_deadline"] and not found["ready_to_use"]
@@ -126,7 +124,7 @@ def test_another_creation_on_the_vm_is_waited_for(bench: Bench) -> None:
 
 
 def test_another_creation_on_the_vm_is_not_waited_for_without_end(bench: Bench) -> None:
-    bench.slow(create=30)
+    bench.slow(create=3600)
     bench.take(name="one", wait=False)
     with pytest.raises(Conflict, match="concurrent"):
         bench.take(name="two", timeout=2)

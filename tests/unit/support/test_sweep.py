@@ -122,3 +122,25 @@ def test_a_run_of_pytest_tells_what_was_injected(pytester: pytest.Pytester) -> N
             "6 faults in all",
         ]
     )
+
+
+def test_tests_that_want_a_tool_are_not_skipped_quietly(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest((tree.ROOT / "tests" / "conftest.py").read_text())
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.skip(reason="qemu-img is not here")
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_reads(number):
+            pass
+
+        @pytest.mark.skip(reason="another reason")
+        def test_more():
+            pass
+        """
+    )
+    options = ("-o", f"pythonpath={tree.ROOT / 'tests'}", "-p", "no:cacheprovider")
+    done = pytester.runpytest_subprocess(*options)
+    done.assert_outcomes(skipped=3)
+    done.stdout.fnmatch_lines(["*qemu-img IS MISSING*", "2 tests were skipped. No foreign reader*"])
