@@ -475,14 +475,14 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 
 
 def describe(task: Task) -> dict[str, Any]:
-    params = task.params
+    params, after, before = task.params, task.params["after"], task.params["before"]
     found = report.find(
         task.repository(),
         vm=params["vm"],
         group=params["resource_group"],
         backup=params["backup"],
-        after=params["after"] and parse_time(params["after"]),
-        before=params["before"] and parse_time(params["before"]),
+        after=after and parse_time(after),
+        before=before and parse_time(before),
     )
     for one in found.damaged:
         task.warn(f"The backup {one['id']} cannot be read: {one['problem']}")
@@ -491,10 +491,8 @@ def describe(task: Task) -> dict[str, Any]:
 
 
 def main() -> None:
-    others = ("vm", "resource_group", "after", "before")
-    run_module(
-        describe, ARGUMENT_SPEC, mutually_exclusive=[("backup", option) for option in others]
-    )
+    others = [("backup", one) for one in ("vm", "resource_group", "after", "before")]
+    run_module(describe, ARGUMENT_SPEC, mutually_exclusive=others)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class Exchanges:
                 continue
             if answer.status == done:
                 return answer
-            if _may_be_stale(answer) and renewals < _MOST_RENEWALS:
+            if _may_be_expired(answer) and renewals < _MOST_RENEWALS:
                 renewals += 1
                 for one, old in [(access, url), *seen]:
                     one.renew(old)
@@ -295,7 +295,7 @@ def refusal(answer: Answer, what: str) -> AzureError:
     )
 
 
-def _may_be_stale(answer: Answer) -> bool:
+def _may_be_expired(answer: Answer) -> bool:
     """Whether another URL may help: not where this one is good, but not for writing."""
     return answer.status == _REFUSED and error_code(answer) != "AuthorizationPermissionMismatch"
 

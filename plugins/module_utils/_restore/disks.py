@@ -288,7 +288,7 @@ class Maker:
         return self._finish(planned, get_disk(self._arm, planned.id))
 
     def _finish(self, planned: DiskPlan, seen: Raw) -> Raw:
-        """Size and access as planned; the mark of unfinished content goes."""
+        """Size and access as planned; the tag of unfinished content goes."""
         self._check()
         body: Raw = {}
         if properties := lacking(planned, seen):

@@ -241,8 +241,8 @@ def disk_name(pattern: str, source: SourceDisk, *, vm: str, source_vm: str, poin
             f"disk_name_pattern {pattern!r} cannot be filled in ({error}); it may use {known}."
         ) from error
     if len(name) > DISK_NAME_LIMIT and pattern in DEFAULT_PATTERNS.values():
-        mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-        name = f"{name[: DISK_NAME_LIMIT - 9]}_{mark}"
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name[: DISK_NAME_LIMIT - 9]}_{digest}"
     return check_name(name, "disk")
 
 

@@ -55,11 +55,11 @@ class Failing(Wrapper):
         self._fails = fails
         self._lost = lost
 
-    def _call(self, method: str, *args: Any) -> Any:
+    def _call(self, method: str, *args: Any, **options: Any) -> Any:
         fails = bool(args) and self._fails(method, args[0])
         if fails and not self._lost:
             raise StorageUnavailable("The storage does not answer.")
-        result = super()._call(method, *args)
+        result = super()._call(method, *args, **options)
         if fails:
             raise StorageUnavailable("The storage does not answer.")
         return result
