@@ -87,7 +87,8 @@ options:
       - Which of the snapshots or restore points that backups of the VM have made stay in Azure, after
         this one is in the repository.
       - V(needed) keeps those that the next incremental and the next differential backup are computed
-        against, also of disks of the VM that O(exclude_disks) leaves out this time. V(all) keeps all, and V(none) keeps none, so that the next backup is a full one.
+        against, also of disks of the VM that O(exclude_disks) leaves out this time. V(all) keeps all, and
+        V(none) keeps none, so that the next backup is a full one.
     type: str
     choices: [needed, all, none]
     default: needed
@@ -232,8 +233,8 @@ seconds:
 source:
   description:
     - What the disks were read from.
-    - RV(source.consistency) is what all disks together are. V(CrashConsistentPerDisk) says that each disk
-      is crash-consistent, and that they are of moments a few seconds apart (RV(source.same_moment) is
+    - C(consistency) is what all disks together are. V(CrashConsistentPerDisk) says that each disk
+      is crash-consistent, and that they are of moments a few seconds apart (C(same_moment) is
       V(false)).
   returned: success
   type: dict

@@ -77,6 +77,7 @@ def sweep(
     least: int = 1,
     most: int = 200,
     first: int = 0,
+    every: int = 1,
 ) -> list[Injected[Kind]]:
     """Let the first request fail, then the second, until there is none left.
 
@@ -90,22 +91,25 @@ def sweep(
         most: where it gives up: the fault strikes again and again.
         first: the place in ``kinds`` of the first request's fault, so that two sweeps over like
             requests need not choose the same.
+        every: only every so many requests fail, where not all of them have to: for a sweep that shows
+            on more machines, or from another source, what another one shows for each request.
 
     Raises:
         AssertionError: for too few or too many requests; and whatever ``run`` raises, with the
             request and the fault in a note.
     """
     done: list[Injected[Kind]] = []
-    for number in range(1, most + 1):
-        kind = kinds[(number - 1 + first) % len(kinds)]
+    step = 1 if all_of_them() else every
+    for turn, number in enumerate(range(1, most + 1, step)):
+        kind = kinds[(turn + first) % len(kinds)]
         try:
             outcome = run(number, kind)
         except BaseException as error:
             error.add_note(f"This was with request {number} failing: {kind}.")
             raise
         if outcome is None:
-            if len(done) < least:
-                raise AssertionError(f"Only {len(done)} requests failed; {least} were expected.")
+            if number <= least:
+                raise AssertionError(f"There were only {number - 1} requests, not {least}.")
             return done
         done.append(Injected(number, kind, outcome))
         _outcomes[outcome] += 1

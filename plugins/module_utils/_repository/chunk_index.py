@@ -167,7 +167,7 @@ class ChunkIndex:
         with self._load_lock:
             if not self._loaded:
                 known = self._load_segments()
-                self._load_strays(known)
+                self._load_orphans(known)
                 self._loaded = True
 
     def _load_segments(self) -> set[bytes]:
@@ -209,26 +209,28 @@ class ChunkIndex:
         stored = repository.store.get(name, segments.SEGMENT_LIMIT)
         return segments.decode(repository.codec.unseal(name, stored, segments.SEGMENT_LIMIT), name)
 
-    def _load_strays(self, known: set[bytes]) -> None:
+    def _load_orphans(self, known: set[bytes]) -> None:
         """Packs of no segment: those of runs that were killed, or that are under way."""
-        strays = (
+        orphans = (
             (pack, found)
             for found in self._repository.store.list(names.PACKS)
             if (pack := names.pack_id(found.name)) and pack not in known
         )
         kinds: dict[bool, list[tuple[int, PackPlace]]] = {False: [], True: []}
         with ThreadPoolExecutor(_READERS) as pool:
-            for lost, rows in in_order(pool, 2 * _READERS, self._stray, strays):
+            for lost, rows in in_order(pool, 2 * _READERS, self._orphan, orphans):
                 kinds[lost] += rows
                 if len(kinds[lost]) >= RECENT:
-                    self._take_strays(lost, kinds[lost])
+                    self._take_orphans(lost, kinds[lost])
                     kinds[lost] = []
         for lost, rows in kinds.items():
-            self._take_strays(lost, rows)
+            self._take_orphans(lost, rows)
 
-    def _stray(self, stray: tuple[bytes, StoredObject]) -> tuple[bool, list[tuple[int, PackPlace]]]:
+    def _orphan(
+        self, orphan: tuple[bytes, StoredObject]
+    ) -> tuple[bool, list[tuple[int, PackPlace]]]:
         """Whether a run that is over left a pack behind, and what it holds."""
-        pack, found = stray
+        pack, found = orphan
         lost = self._lost_before is not None and found.modified < self._lost_before
         try:
             place = find_directory(self._repository, pack, found.size)
@@ -238,7 +240,7 @@ class ChunkIndex:
             return lost, []
         return lost, [(segments.fingerprint(name), place) for name in directory.records]
 
-    def _take_strays(self, lost: bool, rows: list[tuple[int, PackPlace]]) -> None:
+    def _take_orphans(self, lost: bool, rows: list[tuple[int, PackPlace]]) -> None:
         if rows:
             segment = segments.build(rows)
             self._segments.append(segment)

@@ -329,8 +329,9 @@ def put_keys(folder: Path, count: int, **cost: int) -> list[str]:
 
 
 @pytest.fixture
-def spent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The work of each call of scrypt."""
+def spent(monkeypatch: pytest.MonkeyPatch, real_scrypt: dict[str, int]) -> list[int]:
+    """The work of each call of scrypt, at the real cost."""
+    assert real_scrypt == keys.SCRYPT
     calls: list[int] = []
     real = hashlib.scrypt
 

@@ -127,7 +127,7 @@ def test_what_is_new_is_whole_or_nothing_is_left(
         world.as_it_was()
         return f"{kind}: undone"
 
-    sweep(kinds, run, least=4)
+    sweep(kinds, run, least=4, every=2 if source == "backup" else 1)
 
 
 @pytest.mark.parametrize("kinds", each_kind(("refused", "failed operation", "lost answer")))

@@ -16,6 +16,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.vm_selectio
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     AzureError,
+    Conflict,
     InputError,
     NotFound,
     WriteRefused,
@@ -181,11 +182,17 @@ def test_power(azure, arm) -> None:
     assert state() == "running"
 
 
-def test_put_and_delete(azure, arm) -> None:
+def test_change_and_delete(azure, arm) -> None:
     azure.control.create_vm("short", "lived", {"size_gb": 1})
     vm = vms.get_vm(arm, "short", "lived")
-    changed = vms.put_vm(arm, "short", "lived", {**vm, "tags": {"colour": "red"}})
+    changed = vms.update_vm(arm, "short", "lived", {"tags": {"colour": "red"}}, etag=vm["etag"])
     assert changed["tags"] == {"colour": "red"}
+    with pytest.raises(Conflict) as refused:
+        vms.update_vm(arm, "short", "lived", {"tags": {"colour": "blue"}}, etag=vm["etag"])
+    assert refused.value.status == 412
+    with pytest.raises(Conflict) as refused:
+        vms.create_vm(arm, "short", "lived", {"location": "westeurope", "properties": {}})
+    assert refused.value.status == 412
     vms.delete_vm(arm, "short", "lived")
     vms.delete_vm(arm, "short", "lived")
     assert vms.find_vm(arm, "short", "lived") is None
