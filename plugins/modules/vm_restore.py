@@ -19,7 +19,9 @@ description:
     (tags, zone, license type, plan, subnet) is taken from it while it exists.
   - A restore is recognised by tags that it leaves on what it makes, so the same task run again changes nothing.
   - When a restore fails, what it had made is deleted, and a machine that was to be restored in place gets its
-    original disks back and is started again if it ran.
+    original disks back and is started again if it ran. What a killed run left is finished or undone by the next one.
+  - While it works, its record is in tags (C(vmguard-restore-journal)) of the machine that is restored in place, or of
+    the first new disk. Another restore of the same machine or disks is refused meanwhile.
 author:
   - vmguard contributors (@vmguard)
 options:
@@ -117,8 +119,8 @@ options:
     default: false
   safety_restore_point:
     description:
-      - Whether a restore point of the stopped machine is taken before its disks are swapped, in the
-        collection that is restored from.
+      - Whether a restore point of the machine is taken before it is stopped and its disks are swapped, in the
+        collection that is restored from; for a backup, in the machine's own. It is deleted when the restore fails.
     type: bool
     default: true
   old_disks:
@@ -320,11 +322,15 @@ disks:
       type: bool
       returned: always
     size_gb:
-      description: Its size in GiB.
+      description: Its size in GiB, as Azure has it.
       type: int
       returned: always
     sku:
       description: Its SKU.
+      type: str
+      returned: always
+    network_access_policy:
+      description: Who may read it from outside; beside it, C(public_network_access).
       type: str
       returned: always
 excluded_disks:

@@ -13,7 +13,11 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.virtual_mac
     update_vm,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.lock import RestoreHeld
+from ansible_collections.vmguard.azure.plugins.module_utils._restore import journal
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.lock import (
+    RestoreHeld,
+    RestoreTakenOver,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
     Outcome,
     RestoreFailed,
@@ -259,3 +263,67 @@ def test_a_disk_that_was_moved_before_is_refused(bench: Bench, tmp_path: Path) -
     assert refused.value.code == "DiskMoved" and writes == []
     assert world.restore("in_place", exclude_disks=["3"]).ready
     assert world.bench.attached(world.machine)[7][0] == world.original[3][0]
+
+
+def test_a_run_renews_its_record_while_it_fills_disks(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes long: the record is later than its first time would allow."""
+    monkeypatch.setattr(journal, "RENEWED_EVERY", 0.01)
+    world = World(bench, "point", tmp_path / "w")
+    seen: list[Any] = []
+
+    def wait_for_renewal() -> None:
+        for _look in range(1000):
+            tags = bench.get(world.machine)["tags"]
+            record = journal.read_tags(world.machine.id, tags)
+            assert record is not None
+            seen.append(record.until)
+            if len(set(seen)) > 2:
+                return
+            bench.clock.sleep(1)
+
+    pause = Meanwhile(1, wait_for_renewal, match="PUT https")
+    assert world.restore("in_place", kill=pause).ready
+    assert len(set(seen)) > 2
+    world.clean()
+
+
+def test_a_run_that_was_taken_over_changes_nothing_more(bench: Bench, tmp_path: Path) -> None:
+    """Its time was over, and another one began: it neither goes on nor undoes the other's work."""
+    world = World(bench, "point", tmp_path / "w")
+    second = world.take("p2")
+    then = world.digests()
+
+    def take_over() -> Result:
+        bench.clock.sleep(1000)
+        return attempt(lambda: world.restore("in_place", point=second))
+
+    pause = Meanwhile(5, take_over)
+    with pytest.raises(RestoreTakenOver, match="was stopped and changed nothing more|is gone"):
+        world.restore("in_place", kill=pause)
+    assert isinstance(pause.result, Outcome) and world.digests() == then
+    attached = {disk for disk, _caching in bench.attached(world.machine).values()}
+    assert attached == {disk.id.lower() for disk in pause.result.disks}
+    world.clean()
+
+
+@pytest.mark.parametrize("number", [1, 3, 6, 8, 10])
+def test_any_error_is_undone(bench: Bench, tmp_path: Path, number: int) -> None:
+    """Also one that is a mistake of ours."""
+    world = World(bench, "point", tmp_path / "w")
+
+    class Broken(Meanwhile):
+        def send(self, request: Any, **options: Any) -> Any:
+            with self._guard:
+                self._count += request.method in WRITES
+                if self._count == self._nth and not self.done:
+                    self.done = True
+                    raise KeyError("a mistake")
+            return RequestsTransport.send(self, request, **options)
+
+    broken = Broken(number, lambda: None)
+    with pytest.raises(RestoreFailed, match="KeyError: 'a mistake'") as failed:
+        world.restore("in_place", kill=broken)
+    assert failed.value.code == "InternalError" and broken.done
+    world.as_it_was()
