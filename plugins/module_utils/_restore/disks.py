@@ -9,14 +9,17 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from .._arm.client import ArmClient
 from .._compute.disk_access import revoke
 from .._compute.disks import delete_disk, find_disk, get_disk, put_disk, update_disk
 from .._compute.ids import same_id
-from .._errors import Conflict, InputError, VmguardError, WaitInterrupted
+from .._compute.virtual_machines import changed_meanwhile
+from .._errors import AzureError, Conflict, InputError, VmguardError, WaitInterrupted
 from . import journal as records
 from .journal import Journal
 from .plan import (
@@ -37,6 +40,8 @@ AT_ONCE = 4
 _UPLOADING = ("ReadyToUpload", "ActiveUpload", "ActiveUploadAbandoned")
 _CHANGING = ("Creating", "Updating")
 _MOST_NAMES = 1000
+_MOST_CHANGES = 15
+_PAUSE = 2.0
 
 
 class State(Enum):
@@ -205,6 +210,7 @@ class Maker:
     Args:
         carrier: the id of the disk that bears the record of the run, empty where a machine does.
         journal: the record that the carrier is made with.
+        guard: held while tags are written, which the renewal of the record writes as well.
         fill: writes images; None for restore points.
     """
 
@@ -216,12 +222,14 @@ class Maker:
         fill: Fill | None,
         carrier: str = "",
         journal: Callable[[], Journal] | None = None,
+        guard: AbstractContextManager[Any] | None = None,
     ) -> None:
         self._arm = arm
         self._run = run
         self._fill = fill
         self._carrier = carrier
         self._journal = journal
+        self._guard = guard or contextlib.nullcontext()
         self._stopping = threading.Event()
 
     def make_all(self, standings: list[Standing]) -> list[Raw]:
@@ -288,18 +296,29 @@ class Maker:
         return self._finish(planned, get_disk(self._arm, planned.id))
 
     def _finish(self, planned: DiskPlan, seen: Raw) -> Raw:
-        """Size and access as planned; the tag of unfinished content goes."""
-        self._check()
-        body: Raw = {}
-        if properties := lacking(planned, seen):
-            body["properties"] = properties
-        tags = tags_of(seen)
-        if CONTENT_TAG in tags:
-            body["tags"] = {name: text for name, text in tags.items() if name != CONTENT_TAG}
-        if not body:
-            return seen
-        update_disk(self._arm, planned.id, body)
-        return get_disk(self._arm, planned.id)
+        """Size and access as planned; the tag of unfinished content goes.
+
+        Raises:
+            AzureError: Azure takes it, and the disk is not so.
+        """
+        for attempt in range(1, _MOST_CHANGES + 1):
+            self._check()
+            if not _unfinished(planned, seen):
+                return seen
+            try:
+                with self._guard:
+                    fresh = get_disk(self._arm, planned.id)
+                    update_disk(self._arm, planned.id, _unfinished(planned, fresh))
+            except AzureError as error:
+                if not changed_meanwhile(error) or attempt == _MOST_CHANGES:
+                    raise
+                self._arm.deadline.pause(_PAUSE)
+            seen = get_disk(self._arm, planned.id)
+        raise AzureError(
+            f"Azure accepted the properties of the disk {planned.name}, but it does not have them.",
+            code="DiskNotFinished",
+            resource=planned.id,
+        )
 
     def _tags(self, planned: DiskPlan) -> dict[str, str]:
         carried = self._carrier.rsplit("/", 1)[-1]
@@ -348,6 +367,17 @@ def differs(planned: DiskPlan, seen: Raw) -> str | None:
     if zones and seen.get("zones") != zones:
         return f"the zones {seen.get('zones')}, not {zones}"
     return None
+
+
+def _unfinished(planned: DiskPlan, seen: Raw) -> Raw:
+    """What is left to change of a disk whose content is whole, as a DiskUpdate."""
+    body: Raw = {}
+    if properties := lacking(planned, seen):
+        body["properties"] = properties
+    tags = tags_of(seen)
+    if CONTENT_TAG in tags:
+        body["tags"] = {name: text for name, text in tags.items() if name != CONTENT_TAG}
+    return body
 
 
 def lacking(planned: DiskPlan, seen: Raw) -> Raw:

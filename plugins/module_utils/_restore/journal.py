@@ -24,15 +24,21 @@ from .plan import TAG_LIMIT, TAG_VALUE_LIMIT, Raw
 
 JOURNAL_TAG = "vmguard-restore-journal"
 
-# In the order in which a run goes through them; from SWAPPED on a run is finished, never undone.
-FILLING, SWAPPING, SWAPPED, UNDOING = "filling", "swapping", "swapped", "undoing"
-_PHASES = (FILLING, SWAPPING, SWAPPED, UNDOING)
+# In the order in which a run goes through them; from SWAPPED on a killed run is finished, never undone.
+FILLING, PROTECTING, SWAPPING, SWAPPED = "filling", "protecting", "swapping", "swapped"
+UNDOING = "undoing"
+_PHASES = (FILLING, PROTECTING, SWAPPING, SWAPPED, UNDOING)
+# Nothing of the machine itself was changed yet.
+UNTOUCHED = (FILLING, PROTECTING)
 
 # How long a run is believed to be alive after its last word: it renews the record every minute while
 # disks are filled; of what comes afterwards, each step is shorter than the second figure.
 RENEWED_EVERY = 60.0
 ALIVE_FILLING = 300.0
 ALIVE_STEPS = 900.0
+# Until a disk that is uploaded to has taken its first renewal: nobody has recorded whether Azure lets
+# its tags be changed meanwhile. As long as the first signed access to it lasts.
+ALIVE_UNRENEWED = 4 * 3600.0
 
 _VERSION = 1
 _MOST_TEXT = 1 << 20
@@ -173,6 +179,8 @@ def read_tags(resource_id: str, tags: dict[str, str] | None) -> Journal | None:
 
 def _body(journal: Journal) -> bytes:
     holder = journal.holder
+    folder = _folder(journal.vm)
+    new = tuple(place.new for place in journal.places)
     body = {
         "restore": journal.restore_id,
         "target": journal.target,
@@ -181,13 +189,27 @@ def _body(journal: Journal) -> bytes:
         "place": holder.place,
         "since": journal.since,
         "ran": journal.ran,
-        "places": [[one.lun, one.old, one.new, one.entry, one.old_size] for one in journal.places],
-        "made": list(journal.made),
+        "places": [
+            [
+                one.lun,
+                one.old.removeprefix(folder),
+                one.new.removeprefix(folder),
+                one.entry,
+                one.old_size,
+            ]
+            for one in journal.places
+        ],
+        "made": [one.removeprefix(folder) for one in journal.made if one not in new],
         "vm": journal.vm,
         "old_disks": journal.old_disks,
         "safety": journal.safety,
     }
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _folder(vm: str) -> str:
+    """What the ids of disks beside a machine begin with: they are written as names."""
+    return f"{vm.rpartition('/virtualMachines/')[0]}/disks/" if vm else "/"
 
 
 def _parse(body: Raw, run: str, phase: str, until: str) -> Journal:
@@ -196,6 +218,16 @@ def _parse(body: Raw, run: str, phase: str, until: str) -> Journal:
     moment = datetime.fromisoformat(until)
     if moment.tzinfo is None:
         raise ValueError(until)
+    folder = _folder(str(body["vm"]))
+
+    def whole(text: str) -> str:
+        return text if not text or text.startswith("/") else f"{folder}{text}"
+
+    places = tuple(
+        Place(lun, whole(str(old)), whole(str(new)), dict(entry), size)
+        for lun, old, new, entry, size in body["places"]
+    )
+    made = tuple(whole(str(one)) for one in body["made"])
     return Journal(
         run=run,
         restore_id=str(body["restore"]),
@@ -205,11 +237,8 @@ def _parse(body: Raw, run: str, phase: str, until: str) -> Journal:
         until=moment,
         phase=phase,
         ran=bool(body["ran"]),
-        places=tuple(
-            Place(lun, str(old), str(new), dict(entry), size)
-            for lun, old, new, entry, size in body["places"]
-        ),
-        made=tuple(str(one) for one in body["made"]),
+        places=places,
+        made=(*(place.new for place in places), *made),
         vm=str(body["vm"]),
         old_disks=str(body["old_disks"]),
         safety=str(body["safety"]),

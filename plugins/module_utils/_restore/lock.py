@@ -20,7 +20,7 @@ from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._compute.disks import find_disk, update_disk
 from .._compute.ids import ResourceId
-from .._compute.virtual_machines import find_vm, update_vm
+from .._compute.virtual_machines import changed_meanwhile, find_vm, update_vm
 from .._errors import AzureError, VmguardError
 from . import journal as records
 from .journal import Journal
@@ -29,7 +29,6 @@ from .plan import Raw, tags_of
 _SETTLE = 2.0
 _ATTEMPTS = 30
 _LONGEST = 5  # times the pause
-_PRECONDITION_FAILED = 412
 
 
 class RestoreHeld(VmguardError):
@@ -114,7 +113,7 @@ class OnMachine(Carrier):
             update_vm(self._arm, parsed.group, parsed.name, {"tags": tags}, etag=seen.get("etag"))
         except AzureError as error:
             # A machine takes one change at a time; the other one is soon over.
-            if error.status != _PRECONDITION_FAILED and error.code != "Conflict":
+            if not changed_meanwhile(error):
                 raise
             raise Changed(
                 f"{parsed.name} is being changed by somebody else: {error.message}",
@@ -129,7 +128,12 @@ class OnDisk(Carrier):
         return find_disk(self._arm, self.id)
 
     def write(self, seen: Raw, tags: dict[str, str]) -> None:  # noqa: ARG002 - a disk has no entity tag
-        update_disk(self._arm, self.id, {"tags": tags})
+        try:
+            update_disk(self._arm, self.id, {"tags": tags})
+        except AzureError as error:
+            if not changed_meanwhile(error):
+                raise
+            raise Changed(f"Another operation on it runs: {error.message}") from error
 
 
 class Lock:
@@ -137,13 +141,16 @@ class Lock:
 
     Args:
         journal: as it is to be written.
+
+    Attributes:
+        guard: held by whoever writes tags of the carrier.
     """
 
     def __init__(self, carrier: Carrier, journal: Journal, clock: SystemClock) -> None:
         self.carrier = carrier
         self.journal = journal
         self._clock = clock
-        self._guard = threading.RLock()
+        self.guard = threading.RLock()
         self._removing = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -192,7 +199,11 @@ class Lock:
 
     def check(self) -> None:
         """Raises RestoreTakenOver where the record is another one's by now, or gone."""
-        there = self.carrier.journal()
+        self.check_in(self._need())
+
+    def check_in(self, seen: Raw) -> None:
+        """The same for the carrier as it was just read: what follows can be bound to its entity tag."""
+        there = records.read_tags(self.carrier.id, tags_of(seen))
         if there is None or not self._is_mine(there):
             raise self._taken_over(there)
 
@@ -245,13 +256,14 @@ class Lock:
             self._thread = None
 
     def _beat(self) -> None:
-        while not self._stop.wait(records.RENEWED_EVERY):
+        while not self._stop.is_set():
             # A record that cannot be renewed gives way when its time is over; ``check`` tells.
             with contextlib.suppress(VmguardError):
                 self._rewrite(lambda: self.journal.renewed(self._clock.now()), attempts=1)
+            self._stop.wait(records.RENEWED_EVERY)
 
     def _rewrite(self, make: Callable[[], Journal | None], attempts: int = _ATTEMPTS) -> None:
-        with self._guard:
+        with self.guard:
             for attempt in range(1, attempts + 1):
                 seen = self._need()
                 there = records.read_tags(self.carrier.id, tags_of(seen))

@@ -216,6 +216,9 @@ def _storage_update(have: dict[Lun, Raw], leaving: list[Lun], arriving: dict[Lun
 def _os_entry(held: Raw, arriving: Raw) -> Raw:
     # How the machine got its first OS disk (createOption) cannot be changed; which disk it is, can.
     fixed = {key: held[key] for key in ("createOption", "osType") if key in held}
+    # What a PATCH leaves out stays as it is.
+    if held.get("writeAcceleratorEnabled") and not arriving.get("writeAcceleratorEnabled"):
+        fixed["writeAcceleratorEnabled"] = False
     return {**arriving, **fixed}
 
 

@@ -94,6 +94,14 @@ class DiskPlan:
     def encryption_set_id(self) -> str | None:
         return (self.body["properties"].get("encryption") or {}).get("diskEncryptionSetId")
 
+    def of_size(self, size_gb: int) -> DiskPlan:
+        """The same disk with another size, in GiB."""
+        properties = {**self.properties, "diskSizeGB": size_gb}
+        body = {**self.body, "properties": dict(self.body["properties"])}
+        if "diskSizeGB" in body["properties"]:
+            body["properties"]["diskSizeGB"] = size_gb
+        return replace(self, body=body, properties=properties)
+
     def numbered(self, number: int) -> DiskPlan:
         """The same disk under its name with a number: ``web_os-2``."""
         suffix = f"-{number}"

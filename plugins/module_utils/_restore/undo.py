@@ -20,6 +20,7 @@ from .._compute.ids import ResourceId
 from .._compute.restore_points import delete_point
 from .._compute.storage_profile import attached_disks, by_place, disk_id, role
 from .._compute.virtual_machines import (
+    changed_meanwhile,
     deallocate,
     delete_vm,
     find_vm,
@@ -34,13 +35,14 @@ from .._errors import (
     Conflict,
     InputError,
     NotFound,
+    Throttled,
     VmguardError,
 )
 from .disks import remove_disk
-from .journal import FILLING, Journal
+from .journal import UNTOUCHED, Journal
 from .lock import RestoreTakenOver
 from .machine import MachineChanged, original_entry, swap_update
-from .plan import made_by_run
+from .plan import Raw, made_by_run
 
 # To undo takes time too, also where the task's own is over.
 UNDO_SECONDS = 1800.0
@@ -49,7 +51,7 @@ TIDY_SECONDS = 180.0
 _MOST_UPDATES = 4
 _MOST_ATTEMPTS = 30
 _PAUSE = 2.0
-_PRECONDITION_FAILED = 412
+_LONGEST = 5  # times the pause
 # Refusals that waiting does not change.
 _FINAL = (
     "ScopeLocked",
@@ -61,6 +63,7 @@ _CHANGING = ("Creating", "Updating", "Deleting")
 _OFF = ("deallocated",)
 
 _Result = TypeVar("_Result")
+Check = Callable[[Raw], None]
 
 
 def patiently(arm: ArmClient, act: Callable[[], _Result], seconds: float = UNDO_SECONDS) -> _Result:
@@ -113,44 +116,81 @@ def settled_vm(arm: ArmClient, vm_id: str) -> dict:
     )
 
 
-def stop_vm(arm: ArmClient, vm_id: str) -> None:
-    """Deallocate the machine unless it is: the disk behind an OS disk changes only then."""
-    parsed = ResourceId.parse(vm_id)
-    if power_state(settled_vm(arm, vm_id)) not in _OFF:
-        deallocate(arm, parsed.group, parsed.name)
-
-
-def start_vm(arm: ArmClient, vm_id: str, *, wait: bool = True) -> None:
-    """Start the machine unless it runs."""
-    parsed = ResourceId.parse(vm_id)
-    if power_state(settled_vm(arm, vm_id)) != "running":
-        start(arm, parsed.group, parsed.name, wait=wait)
-
-
-def swap(arm: ArmClient, journal: Journal, entries: dict, *, back: bool = False) -> None:
-    """Bring the machine's places to their new disks, or back, from whatever they hold now.
+def insist(arm: ArmClient, act: Callable[[], _Result]) -> _Result:
+    """Do it again while somebody else changes the machine, or Azure is asked for too much.
 
     Raises:
+        VmguardError: as ``act``.
+    """
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        try:
+            return act()
+        except AzureError as error:
+            passing = changed_meanwhile(error) or isinstance(error, Throttled)
+            pause = max(error.retry_after or 0.0, _PAUSE * min(attempt, _LONGEST))
+            if not passing or attempt == _MOST_ATTEMPTS or pause >= arm.deadline.remaining:
+                raise
+            arm.deadline.pause(pause)
+    raise AssertionError
+
+
+def stop_vm(arm: ArmClient, vm_id: str, check: Check) -> None:
+    """Deallocate the machine unless it is: the disk behind an OS disk changes only then.
+
+    Args:
+        check: raises where the machine, as it was read, is another run's by now.
+    """
+    parsed = ResourceId.parse(vm_id)
+
+    def act() -> None:
+        vm = settled_vm(arm, vm_id)
+        check(vm)
+        if power_state(vm) not in _OFF:
+            deallocate(arm, parsed.group, parsed.name)
+
+    insist(arm, act)
+
+
+def start_vm(arm: ArmClient, vm_id: str, check: Check, *, wait: bool = True) -> None:
+    """Start the machine unless it runs. Args: as ``stop_vm``."""
+    parsed = ResourceId.parse(vm_id)
+
+    def act() -> None:
+        vm = settled_vm(arm, vm_id)
+        check(vm)
+        if power_state(vm) != "running":
+            start(arm, parsed.group, parsed.name, wait=wait)
+
+    insist(arm, act)
+
+
+def swap(
+    arm: ArmClient, journal: Journal, entries: dict, check: Check, *, back: bool = False
+) -> None:
+    """Bring the machine's places to their new disks, or back, from whatever they hold now.
+
+    Args:
+        check: as for ``stop_vm``; of the same read whose entity tag the update is bound to.
+
+    Raises:
+        RestoreTakenOver: of ``check``.
         MachineChanged: somebody else changed one of these places.
         AzureError: Azure takes the updates, and the machine does not have the disks.
     """
     parsed = ResourceId.parse(journal.vm)
-    accepted = 0
-    for attempt in range(1, _MOST_ATTEMPTS + 1):
+
+    def update() -> bool:
         vm = settled_vm(arm, journal.vm)
+        check(vm)
         body = swap_update(vm, journal.places, entries, back=back)
         if body is None:
+            return True
+        update_vm(arm, parsed.group, parsed.name, body, etag=vm.get("etag"))
+        return False
+
+    for _update in range(_MOST_UPDATES):
+        if insist(arm, update):
             return
-        if accepted == _MOST_UPDATES:
-            break
-        try:
-            update_vm(arm, parsed.group, parsed.name, body, etag=vm.get("etag"))
-            accepted += 1
-        except Conflict as error:
-            # Somebody else changes the machine: what it has then is read again.
-            if not _at_the_same_time(error) or attempt == _MOST_ATTEMPTS:
-                raise
-            arm.deadline.pause(_PAUSE)
     if swap_update(settled_vm(arm, journal.vm), journal.places, entries, back=back):
         raise AzureError(
             f"Azure accepted the disks of {parsed.name}, but the machine does not have them.",
@@ -158,10 +198,6 @@ def swap(arm: ArmClient, journal: Journal, entries: dict, *, back: bool = False)
             operation="update virtual machine",
             resource=journal.vm,
         )
-
-
-def _at_the_same_time(error: Conflict) -> bool:
-    return error.status == _PRECONDITION_FAILED or error.code == "Conflict"
 
 
 @dataclass
@@ -180,19 +216,30 @@ class Undone:
     power_state: str | None = None
 
 
-def undo_in_place(arm: ArmClient, journal: Journal) -> Undone:
-    """Put the original disks back, start the machine if it ran, delete the new disks and the safety point."""
+def undo_in_place(arm: ArmClient, journal: Journal, check: Check) -> Undone:
+    """Put the original disks back, start the machine if it ran, delete the new disks and the safety point.
+
+    Args:
+        check: as for ``stop_vm``.
+
+    Raises:
+        RestoreTakenOver: of ``check``.
+    """
     name = journal.vm.rsplit("/", 1)[1]
-    touched = journal.phase != FILLING
+    touched = journal.phase not in UNTOUCHED
     try:
         if touched:
-            patiently(arm, lambda: _put_back(arm, journal))
+            patiently(arm, lambda: _put_back(arm, journal, check))
+    except RestoreTakenOver:
+        raise
     except VmguardError as error:
         return _not_put_back(arm, journal, error)
     started = ""
     if touched and journal.ran:
         try:
-            patiently(arm, lambda: start_vm(arm, journal.vm))
+            patiently(arm, lambda: start_vm(arm, journal.vm, check))
+        except RestoreTakenOver:
+            raise
         except VmguardError:
             started = ", but starting it failed"
     left = remove_made(arm, journal)
@@ -208,12 +255,12 @@ def undo_in_place(arm: ArmClient, journal: Journal) -> Undone:
     return Undone(sentence, whole=not left and not started, left=left, power_state=power)
 
 
-def _put_back(arm: ArmClient, journal: Journal) -> None:
+def _put_back(arm: ArmClient, journal: Journal, check: Check) -> None:
     entries = {place.lun: original_entry(place) for place in journal.places if place.old}
     vm = settled_vm(arm, journal.vm)
     if swap_update(vm, journal.places, entries, back=True):
-        stop_vm(arm, journal.vm)
-        swap(arm, journal, entries, back=True)
+        stop_vm(arm, journal.vm, check)
+        swap(arm, journal, entries, check, back=True)
 
 
 def _not_put_back(arm: ArmClient, journal: Journal, error: VmguardError) -> Undone:

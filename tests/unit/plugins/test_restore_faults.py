@@ -29,6 +29,12 @@ FAULTS: dict[str, dict[str, Any]] = {
     "failed operation": {"kind": "fail_operation", "code": "InternalExecutionError"},
     "error once": {"kind": "status", "status": 500},
     "conflict once": {"kind": "status", "status": 409, "code": "Conflict"},
+    "concurrent write once": {
+        "kind": "status",
+        "status": 409,
+        "code": "ConflictingConcurrentWriteNotAllowed",
+    },
+    "throttled once": {"kind": "status", "status": 429, "code": "SubscriptionRequestsThrottled"},
     "lost answer": {"kind": "lost_answer"},
     "reset": {"kind": "reset"},
     "truncated": {"kind": "truncate"},
@@ -239,3 +245,30 @@ def test_old_disks_that_cannot_be_deleted_are_kept_and_told(bench: Bench) -> Non
     assert any("could not be deleted" in warning for warning in outcome.warnings)
     gone = {original[lun][0] for lun in (0, 3)}
     assert not gone & bench.disks(machine.group)
+
+
+@pytest.mark.parametrize("kind", ["conflict once", "concurrent write once", "throttled once"])
+@pytest.mark.parametrize(
+    "request_to", ["^POST .*/deallocate", "^POST .*/start", "^PATCH .*/virtualMachines/"]
+)
+def test_what_passes_is_waited_for(bench: Bench, kind: str, request_to: str) -> None:
+    """A machine that somebody else changes, or too many requests: no reason to give up hours of work."""
+    for number in range(1, 7 if "PATCH" in request_to else 2):
+        machine = protected(bench)
+        original = bench.attached(machine)
+        fault = {**FAULTS[kind], "pattern": request_to, "nth": number}
+        assert restore_with_fault(bench, machine, fault, "in_place", allow_stop=True) is None
+        assert bench.hits() == 1
+        assert not set(bench.attached(machine).values()) & set(original.values())
+        assert bench.power(machine) == "running"
+
+
+def test_a_machine_that_could_not_be_made_is_not_called_restored(bench: Bench) -> None:
+    """The answer to its creation is lost, and the creation fails."""
+    machine = protected(bench)
+    disks = bench.disks(machine.group)
+    bench.control.fault("^PUT .*/virtualMachines/", kind="fail_operation", code="AllocationFailed")
+    bench.control.fault("^PUT .*/virtualMachines/", kind="lost_answer")
+    with pytest.raises(RestoreFailed, match="nothing is left of it"):
+        bench.restore(machine, "new_vm", new_name="vm2")
+    assert bench.vms(machine.group) == {"vm1"} and bench.disks(machine.group) == disks

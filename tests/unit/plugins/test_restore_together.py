@@ -39,11 +39,18 @@ def bench() -> Iterator[Bench]:
 
 
 class Meanwhile(RequestsTransport):
-    """Does something before the n-th write to Azure is sent."""
+    """Does something before the n-th write to Azure is sent.
 
-    def __init__(self, nth: int, act: Callable[[], Any], match: str = "") -> None:
+    Args:
+        beside: other threads of the run go on meanwhile.
+    """
+
+    def __init__(
+        self, nth: int, act: Callable[[], Any], match: str = "", *, beside: bool = False
+    ) -> None:
         super().__init__()
         self._nth, self._act, self._match = nth, act, match
+        self._beside = beside
         self._guard = threading.RLock()
         self._count = 0
         self.result: Any = None
@@ -53,12 +60,18 @@ class Meanwhile(RequestsTransport):
         with self._guard:
             counts = request.method in WRITES and self._match in f"{request.method} {request.url}"
             self._count += counts
-            if counts and self._count == self._nth and not self.done:
-                self.done = True
-                worker = threading.Thread(target=self._run)
-                worker.start()
-                worker.join()
+            now = counts and self._count == self._nth and not self.done
+            self.done |= now
+            if now and not self._beside:
+                self._act_now()
+        if now and self._beside:
+            self._act_now()
         return super().send(request, **options)
+
+    def _act_now(self) -> None:
+        worker = threading.Thread(target=self._run)
+        worker.start()
+        worker.join()
 
     def _run(self) -> None:
         self.result = self._act()
@@ -283,13 +296,16 @@ def test_a_run_renews_its_record_while_it_fills_disks(
                 return
             bench.clock.sleep(1)
 
-    pause = Meanwhile(1, wait_for_renewal, match="PUT https")
+    pause = Meanwhile(1, wait_for_renewal, match="PUT https", beside=True)
     assert world.restore("in_place", kill=pause).ready
     assert len(set(seen)) > 2
     world.clean()
 
 
-def test_a_run_that_was_taken_over_changes_nothing_more(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [5, 6, 8, 9, 10, 11])
+def test_a_run_that_was_taken_over_changes_nothing_more(
+    bench: Bench, tmp_path: Path, number: int
+) -> None:
     """Its time was over, and another one began: it neither goes on nor undoes the other's work."""
     world = World(bench, "point", tmp_path / "w")
     second = world.take("p2")
@@ -299,8 +315,8 @@ def test_a_run_that_was_taken_over_changes_nothing_more(bench: Bench, tmp_path: 
         bench.clock.sleep(1000)
         return attempt(lambda: world.restore("in_place", point=second))
 
-    pause = Meanwhile(5, take_over)
-    with pytest.raises(RestoreTakenOver, match="was stopped and changed nothing more|is gone"):
+    pause = Meanwhile(number, take_over)
+    with pytest.raises(RestoreTakenOver, match=r"was stopped and changed nothing more|is gone"):
         world.restore("in_place", kill=pause)
     assert isinstance(pause.result, Outcome) and world.digests() == then
     attached = {disk for disk, _caching in bench.attached(world.machine).values()}
@@ -327,3 +343,37 @@ def test_any_error_is_undone(bench: Bench, tmp_path: Path, number: int) -> None:
         world.restore("in_place", kill=broken)
     assert failed.value.code == "InternalError" and broken.done
     world.as_it_was()
+
+
+def test_the_tag_of_unfinished_content_does_not_come_back(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewal of the record writes the same tags of the first disk, all the time."""
+    monkeypatch.setattr(journal, "RENEWED_EVERY", 0.001)
+    world = World(bench, "backup", tmp_path / "w")
+    world.restored(world.restore("disks"), "disks")
+    writes: list[int] = []
+    assert world.restore("disks", writes=writes).reason == "AlreadyRestored" and writes == []
+
+
+def grown_os_disk(world: World) -> None:
+    world.bench.deallocate(world.machine)
+    update_disk(world.bench.look, world.original[None][0], {"properties": {"diskSizeGB": 3}})
+
+
+def test_an_os_disk_gets_the_size_of_the_one_it_replaces(bench: Bench, tmp_path: Path) -> None:
+    world = World(bench, "backup", tmp_path / "w")
+    grown_os_disk(world)
+    outcome = world.restore("in_place")
+    assert outcome.disks[0].result()["size_gb"] == 3
+    assert any("gets 3 GiB in place of 1" in warning for warning in outcome.warnings)
+
+
+def test_an_os_disk_of_another_size_is_refused_before_anything_is_made(
+    bench: Bench, tmp_path: Path
+) -> None:
+    world = World(bench, "point", tmp_path / "w")
+    writes: list[int] = []
+    with pytest.raises(VmguardError, match="swaps only OS disks of one size") as refused:
+        world.restore("in_place", disk_sizes={"os": 9}, writes=writes)
+    assert refused.value.code == "OSDiskSwapNotSupported" and writes == []

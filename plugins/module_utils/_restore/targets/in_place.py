@@ -14,7 +14,7 @@ from ..._arm.client import ArmClient
 from ..._clock import SystemClock
 from ..._compute.disks import find_disk
 from ..._compute.ids import ResourceId, same_id, same_location
-from ..._compute.storage_profile import Lun, attached_disks, by_place, disk_id, role
+from ..._compute.storage_profile import Lun, attached_disks, by_place, disk_id, os_disk, role
 from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import InputError
 from ..._repository.lease import Holder
@@ -85,6 +85,7 @@ def restore_in_place(
         group=request.new_group or ResourceId.parse(vm["id"]).group,
         vm=vm["name"], source_vm=vm["name"], zones=vm.get("zones"), restore_id=restore_id,
     )  # fmt: skip
+    planned = [_fit_os_disk(one, vm, current.get(None), outcome.warnings) for one in planned]
     standings = _taken_over(arm, basis, planned, restore_id)
     goes_on = standings is not None and basis.dead is not None
     if standings is None:
@@ -92,7 +93,7 @@ def restore_in_place(
             arm, restore_id, run, earlier=False, gone=basis.dead.made if basis.dead else ()
         )
         standings = reconciler.look(planned)
-        outcome.warnings = reconciler.notes
+        outcome.warnings += reconciler.notes
     elif basis.dead is not None:
         run = basis.dead.run
     journal = _journal(basis, standings, current, request, run, restore_id, clock)
@@ -186,6 +187,54 @@ def _check_moved(vm: Raw, chosen: list[SourceDisk], attached: Attachments) -> No
                 )
 
 
+def _fit_os_disk(planned: DiskPlan, vm: Raw, current: Raw | None, warnings: list[str]) -> DiskPlan:
+    """An OS disk that Azure takes in the place of today's: of its size and its disk encryption set.
+
+    Source: Azure's document on swapping OS disks (linux/os-disk-swap).
+
+    Raises:
+        InputError: it cannot be one.
+    """
+    if planned.source.lun is not None or current is None:
+        return planned
+    settings = os_disk(vm["properties"]).get("encryptionSettings") or {}
+    if settings.get("enabled"):
+        raise InputError(
+            f"The OS disk of {vm['name']} is encrypted by Azure Disk Encryption, and Azure swaps no such"
+            " disk; use target: new_vm, or leave it out with exclude_disks: [os].",
+            code="OSDiskSwapNotSupported",
+            resource=vm["id"],
+        )
+    has = current["properties"]
+    set_id = (has.get("encryption") or {}).get("diskEncryptionSetId")
+    if not same_id(planned.encryption_set_id, set_id):
+        raise InputError(
+            f"The OS disk of {vm['name']} has the disk encryption set {set_id or 'none'}, the restored one"
+            f" would have {planned.encryption_set_id or 'none'}, and Azure swaps OS disks only within one:"
+            " say it with disk_encryption_set_id, or use target: new_vm.",
+            code="OSDiskSwapNotSupported",
+            resource=vm["id"],
+        )
+    size, today = (
+        planned.properties.get("diskSizeGB") or planned.source.size_gb,
+        has.get("diskSizeGB"),
+    )
+    if not today or size == today:
+        return planned
+    if size > today:
+        raise InputError(
+            f"The OS disk of {vm['name']} has {today} GiB, the restored one would have {size}, and Azure"
+            " swaps only OS disks of one size: grow today's OS disk first, or use target: new_vm.",
+            code="OSDiskSwapNotSupported",
+            resource=vm["id"],
+        )
+    warnings.append(
+        f"The restored OS disk gets {today} GiB in place of {size}, as the one that it replaces has:"
+        " Azure swaps only OS disks of one size."
+    )
+    return planned.of_size(today)
+
+
 def _taken_over(
     arm: ArmClient, basis: Basis, planned: list[DiskPlan], restore_id: str
 ) -> list[Standing] | None:
@@ -198,7 +247,7 @@ def _taken_over(
     if (
         dead is None
         or dead.restore_id != restore_id
-        or dead.phase not in (records.FILLING, SWAPPING)
+        or dead.phase not in (*records.UNTOUCHED, SWAPPING)
     ):
         return None
     places = {place.lun: place for place in dead.places}

@@ -10,7 +10,6 @@ ran. Whatever fails on the way, the original disks go back and the machine is st
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 
 from ..._arm.client import ArmClient
@@ -22,7 +21,7 @@ from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import OperationTimeout, VmguardError
 from ..._repository.lease import Holder
 from ..disks import Maker, Standing, State
-from ..journal import FILLING, SWAPPED, SWAPPING, UNDOING, Journal
+from ..journal import PROTECTING, SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal
 from ..lock import Lock, OnMachine, PlanOutdated, RestoreHeld, RestoreTakenOver
 from ..machine import MachineChanged, restored_entry
 from ..plan import Point, Raw, RestoredDisk, SourceDisk
@@ -54,14 +53,14 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock) -> tuple[list[str]
     lock.claim(expected=dead.run)
     if dead.phase == SWAPPED:
         if dead.ran:
-            start_vm(arm, dead.vm)
+            start_vm(arm, dead.vm, lock.check_in)
         old = [place.old for place in dead.places if place.old]
         gone, left = remove_replaced(arm, old) if dead.old_disks == "delete" else ([], [])
         lock.commit()
         return gone, left
-    if dead.phase != FILLING:
+    if dead.phase not in UNTOUCHED:
         lock.enter(UNDOING)
-    undone = undo_in_place(arm, lock.journal)
+    undone = undo_in_place(arm, lock.journal, lock.check_in)
     if not undone.whole:
         lock.release()
         raise RestoreFailed(
@@ -194,15 +193,15 @@ class InPlaceRun:
         self._lock.stop_renewing()
         vm = self._check_unchanged()
         if not half_swapped:
-            self._lock.check()
+            self._lock.enter(PROTECTING)
             self._take_safety_point(vm, dead)
         self._lock.enter(SWAPPING)
-        stop_vm(arm, journal.vm)
+        stop_vm(arm, journal.vm, self._lock.check_in)
         self._check_unchanged()
-        swap(arm, journal, entries)
+        swap(arm, journal, entries, self._lock.check_in)
         self._lock.enter(SWAPPED)
         if journal.ran:
-            start_vm(arm, journal.vm, wait=self._request.wait)
+            start_vm(arm, journal.vm, self._lock.check_in, wait=self._request.wait)
 
     def _take_safety_point(self, vm: Raw, dead: Journal | None) -> None:
         """Take it of the machine as it is now; that of a killed run is older, and goes."""
@@ -266,11 +265,8 @@ class InPlaceRun:
 
     def _undo(self, error: BaseException) -> RestoreFailed:
         self._lock.stop_renewing()
-        # Whether the record can be changed or not, the machine comes first.
-        if self._journal.phase != FILLING:
-            with contextlib.suppress(VmguardError):
-                self._lock.enter(UNDOING)
-        undone = undo_in_place(self._arm, self._journal)
+        self._say_undoing()
+        undone = undo_in_place(self._arm, self._journal, self._lock.check_in)
         undone = self._close_record(undone)
         # What was undone cannot be picked up again, whatever the hint of a timeout says.
         late = isinstance(error, OperationTimeout)
@@ -281,6 +277,22 @@ class InPlaceRun:
             "vm": {"id": self._journal.vm, "name": name, "power_state": undone.power_state}
         }
         return failure
+
+    def _say_undoing(self) -> None:
+        """Whether the record can be changed or not, the machine comes first; but only if it is ours.
+
+        Raises:
+            RestoreTakenOver: it is another run's by now.
+        """
+        try:
+            if self._journal.phase in UNTOUCHED:
+                self._lock.check()
+            else:
+                self._lock.enter(UNDOING)
+        except RestoreTakenOver:
+            raise
+        except VmguardError:
+            return
 
     def _close_record(self, undone: Undone) -> Undone:
         if not undone.whole:

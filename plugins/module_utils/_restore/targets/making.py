@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
 from ..._compute.ids import same_id
-from ..._errors import Conflict, OperationTimeout, VmguardError
+from ..._errors import AzureError, OperationTimeout, VmguardError
 from ..._repository.lease import Holder
 from .. import journal as records
 from ..disks import Maker, Overtaken, Reconciler, Standing, State
-from ..journal import Journal
+from ..journal import ALIVE_UNRENEWED, Journal
 from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, held
 from ..plan import DiskPlan, Point, Raw, made_by_run, tags_of
 from ..request import RestoreFailed
@@ -162,8 +163,16 @@ class MakingRun:
             journal.run,
             fill=point.fill,
             carrier=journal.made[0],
-            journal=lambda: self.lock.journal.renewed(clock.now()),
+            journal=self._first_record,
+            guard=self.lock.guard,
         )
+
+    def _first_record(self) -> Journal:
+        """The record in the request that makes the first disk, until it is renewed for the first time."""
+        now = self._clock.now()
+        if self._making.standings[0].plan.source.image is None:
+            return self.lock.journal.renewed(now)
+        return self.lock.journal.renewed(now, until=now + timedelta(seconds=ALIVE_UNRENEWED))
 
     def go(self) -> list[Raw]:
         """Do it; the disks as Azure has them.
@@ -231,7 +240,7 @@ class MakingRun:
             return first
         try:
             begun = self._maker.begin(first, first.state)
-        except (Conflict, Overtaken) as error:
+        except (AzureError, Overtaken) as error:
             seen = self.lock.carrier.read()
             if seen is None or made_by_run(seen, self.lock.journal.run):
                 raise

@@ -13,7 +13,7 @@ from ..._compute.disks import find_disk, get_disk
 from ..._compute.ids import ResourceId, resource_id, same_id, same_location
 from ..._compute.storage_profile import attached_disks, disk_id, os_disk
 from ..._compute.virtual_machines import create_vm, deallocate, find_vm, get_vm, power_state
-from ..._errors import Conflict, InputError
+from ..._errors import Conflict, InputError, OperationFailed
 from ..._repository.lease import Holder
 from .. import journal as records
 from .. import machine
@@ -40,7 +40,6 @@ from ..undo import close_record, settled_vm
 from .making import MakingRun, journal_of, look
 
 _UNDER_WAY = ("Creating", "Updating")
-_PRECONDITION_FAILED = 412
 
 
 def restore_new_vm(
@@ -127,16 +126,26 @@ def _make_vm(arm: ArmClient, vm_id: str, body: Raw, journal: Journal, request: R
     waits = request.wait or not request.start
     try:
         create_vm(arm, parsed.group, parsed.name, body, wait=waits)
-    except Conflict as error:
+    except Conflict:
         found = find_vm(arm, parsed.group, parsed.name)
-        if error.status != _PRECONDITION_FAILED or not made_by_run(found, journal.run):
+        if not made_by_run(found, journal.run):
             raise
         # It is ours: the answer to the first request was lost.
-        if waits:
-            settled_vm(arm, vm_id)
+    if waits:
+        _need_made(settled_vm(arm, vm_id))
     if not request.start:
         deallocate(arm, parsed.group, parsed.name, wait=request.wait)
     return request.wait
+
+
+def _need_made(vm: Raw) -> None:
+    """Raises OperationFailed where the machine could not be made."""
+    if (state := vm["properties"].get("provisioningState")) != "Succeeded":
+        raise OperationFailed(
+            f"The virtual machine {vm['name']} was made and ended in the state {state}.",
+            operation="create virtual machine",
+            resource=vm["id"],
+        )
 
 
 def _read_back(arm: ArmClient, outcome: Outcome, chosen: list[SourceDisk]) -> Outcome:
