@@ -81,9 +81,14 @@ class Stopped(VmguardError):
 
 
 class Overtaken(VmguardError):
-    """Somebody else made a disk of the same name, after it was found not to be there."""
+    """Somebody else made a disk of the same name, after it was found not to be there.
+
+    Attributes:
+        seen: that disk.
+    """
 
     default_code = "DiskExists"
+    seen: Raw | None = None
 
 
 _ENDED = (Stopped, WaitInterrupted)
@@ -128,6 +133,7 @@ class Reconciler:
         self._earlier = earlier
         self._gone = {one.lower() for one in gone}
         self._carriers: set[str] = set()
+        self._chosen: set[str] = set()
         self.notes: list[str] = []
         self.open: list[Journal] = []
 
@@ -142,13 +148,17 @@ class Reconciler:
     def _look(self, planned: DiskPlan) -> Standing:
         one = planned
         for number in range(2, _MOST_NAMES):
+            if one.id.lower() in self._chosen:
+                one = planned.numbered(number)
+                continue
             found = None if one.id.lower() in self._gone else find_disk(self._arm, one.id)
             if found is not None:
                 self._look_for_record(one, found)
             if found is None or self._ours(found):
                 self._note(planned, one)
+                self._chosen.add(one.id.lower())
                 return self._compared(Standing(one, state_of(found), found))
-            if number == 2 and IDENTITY_TAG not in tags_of(found):
+            if one is planned and IDENTITY_TAG not in tags_of(found):
                 raise InputError(
                     f"The disk {one.name} exists in resource group {one.group} and is not of this"
                     " restore; delete it, or name the new disks otherwise with disk_name_pattern.",
@@ -193,7 +203,7 @@ class Reconciler:
 
     def _ours(self, found: Raw) -> bool:
         if made_by_run(found, self._run):
-            return True
+            return not was_used(found)
         return self._earlier and made_by_restore(found, self._restore_id)
 
     def _note(self, planned: DiskPlan, chosen: DiskPlan) -> None:
@@ -281,8 +291,8 @@ class Maker:
         planned = standing.plan
         if state is not State.ABSENT:
             remove_disk(self._arm, planned.id)
-        if find_disk(self._arm, planned.id) is not None:
-            raise _overtaken(planned)
+        if found := find_disk(self._arm, planned.id):
+            raise _overtaken(planned, found)
         put_disk(self._arm, planned.id, {**planned.body, "tags": self._tags(planned)})
         return replace(standing, begun=True)
 
@@ -347,12 +357,23 @@ class Maker:
             raise Stopped("The work on this disk was ended.")
 
 
-def _overtaken(planned: DiskPlan) -> Overtaken:
-    return Overtaken(
+def was_used(disk: Raw) -> bool:
+    """Whether a disk is or was attached to something, and may have been written to since it was made.
+
+    Only then does Azure know when its owner changed (``LastOwnershipUpdateTime``).
+    """
+    has = disk["properties"]
+    return bool(has.get("LastOwnershipUpdateTime") or disk.get("managedBy"))
+
+
+def _overtaken(planned: DiskPlan, found: Raw) -> Overtaken:
+    error = Overtaken(
         f"The disk {planned.name} was made by somebody else at the same time.",
         resource=planned.id,
         hint="Run the task again: it takes that disk into account.",
     )
+    error.seen = found
+    return error
 
 
 def differs(planned: DiskPlan, seen: Raw) -> str | None:

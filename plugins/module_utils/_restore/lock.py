@@ -19,9 +19,9 @@ from typing import Any
 from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._compute.disks import find_disk, update_disk
-from .._compute.ids import ResourceId
+from .._compute.ids import ResourceId, same_id
 from .._compute.virtual_machines import changed_meanwhile, find_vm, update_vm
-from .._errors import AzureError, VmguardError
+from .._errors import AzureError, Throttled, VmguardError
 from . import journal as records
 from .journal import Journal
 from .plan import Raw, tags_of
@@ -41,6 +41,10 @@ class RestoreTakenOver(VmguardError):
     """Another run holds the machine or disks now, because this one seemed to be dead."""
 
     default_code = "RestoreTakenOver"
+
+
+class RecordGone(RestoreTakenOver):
+    """The record is there no more, and no other one."""
 
 
 class PlanOutdated(VmguardError):
@@ -91,13 +95,18 @@ class Carrier(ABC):
             Changed: it was changed since, where Azure can tell.
         """
 
-    def journal(self) -> Journal | None:
-        """The record that it bears.
+    @abstractmethod
+    def _bears(self, journal: Journal) -> bool:
+        """Whether a record is this resource's own: tags are copied."""
+
+    def journal(self, seen: Raw | None) -> Journal | None:
+        """The record that the resource bears, as it was read.
 
         Raises:
             JournalUnreadable: it cannot be read.
         """
-        return records.read_tags(self.id, tags_of(self.read()))
+        journal = records.read_tags(self.id, tags_of(seen))
+        return journal if journal is not None and self._bears(journal) else None
 
 
 class OnMachine(Carrier):
@@ -113,16 +122,22 @@ class OnMachine(Carrier):
             update_vm(self._arm, parsed.group, parsed.name, {"tags": tags}, etag=seen.get("etag"))
         except AzureError as error:
             # A machine takes one change at a time; the other one is soon over.
-            if not changed_meanwhile(error):
+            if not changed_meanwhile(error) and not isinstance(error, Throttled):
                 raise
             raise Changed(
                 f"{parsed.name} is being changed by somebody else: {error.message}",
                 resource=self.id,
             ) from error
 
+    def _bears(self, journal: Journal) -> bool:
+        return same_id(journal.vm, self.id)
+
 
 class OnDisk(Carrier):
     """The tags of the first disk that a restore makes."""
+
+    def _bears(self, journal: Journal) -> bool:
+        return bool(journal.made) and same_id(journal.made[0], self.id)
 
     def read(self) -> Raw | None:
         return find_disk(self._arm, self.id)
@@ -131,7 +146,7 @@ class OnDisk(Carrier):
         try:
             update_disk(self._arm, self.id, {"tags": tags})
         except AzureError as error:
-            if not changed_meanwhile(error):
+            if not changed_meanwhile(error) and not isinstance(error, Throttled):
                 raise
             raise Changed(f"Another operation on it runs: {error.message}") from error
 
@@ -167,7 +182,7 @@ class Lock:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             seen = self._need()
-            there = records.read_tags(self.carrier.id, tags_of(seen))
+            there = self.carrier.journal(seen)
             if there and self._is_mine(there):
                 break
             if (there.run if there else None) != expected or (there and self._alive(there)):
@@ -193,7 +208,7 @@ class Lock:
             if look:
                 self._clock.sleep(_SETTLE)
                 seen = self._need()
-            there = records.read_tags(self.carrier.id, tags_of(seen))
+            there = self.carrier.journal(seen)
             if there is None or not self._is_mine(there):
                 raise held(there, self.carrier.id) if there else self._gone()
 
@@ -203,7 +218,7 @@ class Lock:
 
     def check_in(self, seen: Raw) -> None:
         """The same for the carrier as it was just read: what follows can be bound to its entity tag."""
-        there = records.read_tags(self.carrier.id, tags_of(seen))
+        there = self.carrier.journal(seen)
         if there is None or not self._is_mine(there):
             raise self._taken_over(there)
 
@@ -243,10 +258,16 @@ class Lock:
         with contextlib.suppress(VmguardError):
             self._rewrite(lambda: None)
 
-    def renew_in_background(self) -> None:
-        """Renew the record every minute until ``stop_renewing``."""
+    def renew_in_background(self, *, at_once: bool = False) -> None:
+        """Renew the record every minute until ``stop_renewing``.
+
+        Args:
+            at_once: for the first time now.
+        """
         self._stop.clear()
-        self._thread = threading.Thread(target=self._beat, name="restore", daemon=True)
+        self._thread = threading.Thread(
+            target=self._beat, args=(at_once,), name="restore", daemon=True
+        )
         self._thread.start()
 
     def stop_renewing(self) -> None:
@@ -255,18 +276,18 @@ class Lock:
             self._thread.join()
             self._thread = None
 
-    def _beat(self) -> None:
-        while not self._stop.is_set():
+    def _beat(self, at_once: bool) -> None:
+        while at_once or not self._stop.wait(records.RENEWED_EVERY):
+            at_once = False
             # A record that cannot be renewed gives way when its time is over; ``check`` tells.
             with contextlib.suppress(VmguardError):
                 self._rewrite(lambda: self.journal.renewed(self._clock.now()), attempts=1)
-            self._stop.wait(records.RENEWED_EVERY)
 
     def _rewrite(self, make: Callable[[], Journal | None], attempts: int = _ATTEMPTS) -> None:
         with self.guard:
             for attempt in range(1, attempts + 1):
                 seen = self._need()
-                there = records.read_tags(self.carrier.id, tags_of(seen))
+                there = self.carrier.journal(seen)
                 wanted = make()
                 if wanted is None and there is None and self._removing:
                     return  # The answer to the removal was lost.
@@ -309,7 +330,7 @@ class Lock:
 
     def _gone(self) -> VmguardError:
         name = self.carrier.id.rsplit("/", 1)[1]
-        return RestoreTakenOver(
+        return RecordGone(
             f"The record of this restore on {name} is gone: somebody removed it, or {name} itself.",
             resource=self.carrier.id,
         )

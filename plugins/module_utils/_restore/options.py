@@ -9,6 +9,7 @@ from typing import Any
 
 from .._errors import InputError
 from .._spec import OPTIONAL_REPOSITORY_SPEC
+from .plan import IDENTITY_TAG
 from .request import Request
 from .targets.files import FORMATS
 
@@ -67,6 +68,9 @@ def check(params: Params) -> None:
         if params[option] is not None:
             other = "restore_point" if backup else "backup"
             raise InputError(f"{option} is for source: {other}, and source is {params['source']}.")
+    for name in params["tags"] or {}:
+        if name.lower().startswith(IDENTITY_TAG):
+            raise InputError(f"tags: {name!r} is a name that vmguard.azure keeps for itself.")
     if params["target"] == "files" and not backup:
         raise InputError("target: files restores image backups: it needs source: backup.")
     if not 1 <= params["parallel_transfers"] <= 64:

@@ -24,6 +24,8 @@ RUN_TAG = "vmguard-restore-run"
 # On a disk while its content is not whole.
 CONTENT_TAG = "vmguard-restore-content"
 FILLING = "filling"
+# On a disk that is to be deleted once another one has taken its place: the run that does so.
+REPLACED_TAG = "vmguard-restore-replaced-by"
 TAG_VALUE_LIMIT = 256
 TAG_LIMIT = 50
 VHD_FOOTER = 512

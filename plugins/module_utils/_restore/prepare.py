@@ -18,6 +18,8 @@ from .plan import DiskPlan, Point, Raw, SourceDisk
 from .request import Request
 from .source.backup import elsewhere, original_disk, source_of
 
+# Run, content and replacement tags, and a record of up to 64 disks.
+_TAGS_OF_A_RUN = 16
 GROUP_API_VERSION = "2021-04-01"
 
 _VM_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
@@ -106,12 +108,17 @@ def plan_disks(
     source_vm: str,
     zones: list[str] | None,
     restore_id: str,
+    notes: list[str] | None = None,
 ) -> list[DiskPlan]:
     """The target disks with their names and requests.
+
+    Args:
+        notes: grows by a sentence for each disk that cannot have all tags of the one it replaces.
 
     Raises:
         InputError: a name, a pattern or a size that cannot be.
     """
+    notes = [] if notes is None else notes
     pattern = request.disk_name_pattern or plan.DEFAULT_PATTERNS[request.target]
     tags = {**request.tags, **plan.identity_tags(point, restore_id)}
     sizes = plan.wanted_sizes(point.disks, request.disk_sizes)
@@ -124,7 +131,7 @@ def plan_disks(
                 point,
                 resource_id(arm.subscription_id, group, "disks", name),
                 tags=tags,
-                original=_original(arm, point, source),
+                original=_with_room(_original(arm, point, source), len(tags), notes),
                 zones=zones,
                 sku=request.disk_sku,
                 encryption_set_id=request.disk_encryption_set_id,
@@ -133,6 +140,20 @@ def plan_disks(
         )
     plan.check_distinct(disks)
     return disks
+
+
+def _with_room(original: Raw | None, more: int, notes: list[str]) -> Raw | None:
+    """The disk with as many of its tags as fit beside those of the restore and its record."""
+    tags = plan.foreign_tags(original)
+    room = max(0, plan.TAG_LIMIT - _TAGS_OF_A_RUN - more)
+    if original is None or len(tags) <= room:
+        return original
+    left_out = sorted(tags)[room:]
+    notes.append(
+        f"The disk {original['name']} has {len(tags)} tags; its restored copy does not get"
+        f" {', '.join(left_out)}, because Azure allows {plan.TAG_LIMIT} and the restore needs some."
+    )
+    return {**original, "tags": {name: tags[name] for name in sorted(tags)[:room]}}
 
 
 def _original(arm: ArmClient, point: Point, source: SourceDisk) -> Raw | None:

@@ -8,6 +8,7 @@ Only what bears the run's own tag is deleted. What is said afterwards was read a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,8 +16,9 @@ from typing import TypeVar
 
 from .._arm.client import ArmClient
 from .._arm.waiting import Pauses
-from .._compute.disks import find_disk
-from .._compute.ids import ResourceId
+from .._compute.disks import find_disk, update_disk
+from .._compute.ids import SAFETY_PREFIX, ResourceId, same_id
+from .._compute.restore_point_collections import get_collection, source_id
 from .._compute.restore_points import delete_point
 from .._compute.storage_profile import attached_disks, by_place, disk_id, role
 from .._compute.virtual_machines import (
@@ -38,11 +40,11 @@ from .._errors import (
     Throttled,
     VmguardError,
 )
-from .disks import remove_disk
+from .disks import remove_disk, was_used
 from .journal import UNTOUCHED, Journal
 from .lock import RestoreTakenOver
 from .machine import MachineChanged, original_entry, swap_update
-from .plan import Raw, made_by_run
+from .plan import REPLACED_TAG, Raw, made_by_run, tags_of
 
 # To undo takes time too, also where the task's own is over.
 UNDO_SECONDS = 1800.0
@@ -242,9 +244,12 @@ def undo_in_place(arm: ArmClient, journal: Journal, check: Check) -> Undone:
             raise
         except VmguardError:
             started = ", but starting it failed"
-    left = remove_made(arm, journal)
+    left = remove_made(arm, journal, used_too=touched)
     if journal.safety:
         left += _remove_safety(arm, journal)
+    if journal.old_disks == "delete":
+        with contextlib.suppress(VmguardError):
+            tag_replaced(arm, journal, away=True)
     power = power_state(settled_vm(arm, journal.vm))
     state = "it runs" if power == "running" else f"it is stopped and can be started{started}"
     sentence = f"{name} is on its original disks; {state}."
@@ -263,21 +268,26 @@ def _put_back(arm: ArmClient, journal: Journal, check: Check) -> None:
         swap(arm, journal, entries, check, back=True)
 
 
+def describe_vm(arm: ArmClient, vm_id: str) -> str:
+    """What is attached to a machine now, and whether it runs, as a sentence."""
+    parsed = ResourceId.parse(vm_id)
+    name = parsed.name
+    try:
+        vm = get_vm(arm, parsed.group, name, instance_view=True)
+    except VmguardError as unread:
+        return f"What is attached to {name} now could not be read: {unread.message}"
+    attached = attached_disks(vm)
+    now = ", ".join(
+        f"{role(lun)} = {disk_id(attached[lun]).rsplit('/', 1)[-1]}"
+        for lun in sorted(attached, key=by_place)
+    )
+    return f"Attached to {name} now: {now}; it is {power_state(vm) or 'in an unknown state'}."
+
+
 def _not_put_back(arm: ArmClient, journal: Journal, error: VmguardError) -> Undone:
     """What is so where the original disks could not all be put back."""
-    name = journal.vm.rsplit("/", 1)[1]
     disks = ", ".join(f"{role(place.lun)} = {place.old or 'none'}" for place in journal.places)
-    try:
-        parsed = ResourceId.parse(journal.vm)
-        vm = get_vm(arm, parsed.group, parsed.name, instance_view=True)
-        attached = attached_disks(vm)
-        now = ", ".join(
-            f"{role(lun)} = {disk_id(attached[lun]).rsplit('/', 1)[-1]}"
-            for lun in sorted(attached, key=by_place)
-        )
-        so = f"Attached to {name} now: {now}; it is {power_state(vm) or 'in an unknown state'}."
-    except VmguardError as unread:
-        so = f"What is attached to {name} now could not be read: {unread.message}"
+    so = describe_vm(arm, journal.vm)
     return Undone(
         f"Putting the original disks back failed as well: {error.message} {so}",
         whole=False,
@@ -286,8 +296,12 @@ def _not_put_back(arm: ArmClient, journal: Journal, error: VmguardError) -> Undo
     )
 
 
-def undo_new(arm: ArmClient, journal: Journal) -> Undone:
-    """Delete the machine and the disks that a run made."""
+def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undone:
+    """Delete the machine and the disks that a run made.
+
+    Args:
+        used_too: also disks that were attached to something: that was this run's own machine.
+    """
     if journal.vm:
         try:
             patiently(arm, lambda: _delete_made_vm(arm, journal))
@@ -300,7 +314,7 @@ def undo_new(arm: ArmClient, journal: Journal) -> Undone:
                 hint=f"Delete {name} and its disks, then run the task again.",
                 left=[journal.vm],
             )
-    left = remove_made(arm, journal)
+    left = remove_made(arm, journal, used_too=used_too)
     if left:
         return Undone(
             f"These disks of the failed restore could not be deleted: {_names(left)}.",
@@ -322,39 +336,75 @@ def _delete_made_vm(arm: ArmClient, journal: Journal) -> None:
         delete_vm(arm, parsed.group, parsed.name)
 
 
-def remove_made(arm: ArmClient, journal: Journal) -> list[str]:
-    """Delete the disks that the run made, the one that bears its record last; what is left of them."""
+def remove_made(arm: ArmClient, journal: Journal, *, used_too: bool = False) -> list[str]:
+    """Delete the disks that the run made, the one that bears its record last; what is left of them.
+
+    Args:
+        used_too: also disks that were attached to something; else those stay, and are nobody's.
+    """
     left: list[str] = []
     for one in [*journal.made[1:], *journal.made[:1]]:
         if left and one in journal.made[:1] and journal.target != "in_place":
             left.append(one)  # the record stays while anything else does
             continue
         try:
-            patiently(arm, partial(_remove_made_disk, arm, journal.run, one), TIDY_SECONDS)
+            patiently(
+                arm, partial(_remove_made_disk, arm, journal.run, one, used_too), TIDY_SECONDS
+            )
         except VmguardError:
             left.append(one)
     return left
 
 
-def _remove_made_disk(arm: ArmClient, run: str, one: str) -> None:
-    if made_by_run(find_disk(arm, one), run):
+def _remove_made_disk(arm: ArmClient, run: str, one: str, used_too: bool) -> None:
+    found = find_disk(arm, one)
+    if found is not None and made_by_run(found, run) and (used_too or not was_used(found)):
         remove_disk(arm, one)
 
 
-def remove_replaced(arm: ArmClient, ids: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Delete disks that were replaced: those that are gone, and those that could not be deleted."""
+def remove_replaced(arm: ArmClient, journal: Journal) -> tuple[list[str], list[str]]:
+    """Delete the disks that a run replaced: those that are gone, and those that could not be deleted.
+
+    Only a disk that says itself that this run replaces it is deleted: a record in tags is believed by
+    whoever can write tags of a machine, which is not whoever can delete disks.
+    """
     gone, left = [], []
-    for one in ids:
+    for one in [place.old for place in journal.places if place.old]:
         try:
-            patiently(arm, partial(remove_disk, arm, one), TIDY_SECONDS)
+            patiently(arm, partial(_remove_replaced_disk, arm, journal.run, one), TIDY_SECONDS)
             gone.append(one)
         except VmguardError:
             left.append(one)
     return gone, left
 
 
+def _remove_replaced_disk(arm: ArmClient, run: str, one: str) -> None:
+    found = find_disk(arm, one)
+    if found is None:
+        return
+    if tags_of(found).get(REPLACED_TAG) != run:
+        raise InputError(f"The disk {one} does not say that the run {run} replaces it.")
+    remove_disk(arm, one)
+
+
+def tag_replaced(arm: ArmClient, journal: Journal, *, away: bool = False) -> None:
+    """Write the run on the disks that it replaces and is to delete; or take that back."""
+    for one in [place.old for place in journal.places if place.old]:
+        found = find_disk(arm, one)
+        tags = tags_of(found)
+        wanted = {name: value for name, value in tags.items() if name != REPLACED_TAG}
+        if not away:
+            wanted[REPLACED_TAG] = journal.run
+        if found is not None and tags != wanted:
+            insist(arm, partial(update_disk, arm, one, {"tags": wanted}))
+
+
 def _remove_safety(arm: ArmClient, journal: Journal) -> list[str]:
     parsed = ResourceId.parse(journal.safety)
+    home = get_collection(arm, parsed.group, parsed.name)
+    ours = home is not None and same_id(source_id(home), journal.vm)
+    if not ours or not parsed.child_names[0].startswith(SAFETY_PREFIX):
+        return []
     try:
         patiently(
             arm,

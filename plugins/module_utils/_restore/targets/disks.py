@@ -29,14 +29,16 @@ def restore_disks(
     need_group(arm, group)
     chosen, excluded = choose_disks(point, request)
     restore_id = identity(point.id, "disks", f"{group}/{request.disk_name_pattern or ''}")
+    notes: list[str] = []
     planned = plan_disks(
         arm, point, request, chosen,
         group=group, vm=source_name, source_vm=source_name,
         zones=[request.zone] if request.zone else None, restore_id=restore_id,
+        notes=notes,
     )  # fmt: skip
     making = look(arm, planned, restore_id, run, clock, earlier=True)
     standings = making.standings
-    outcome = Outcome(point, "disks", excluded=excluded, ready=True, warnings=making.notes)
+    outcome = Outcome(point, "disks", excluded=excluded, ready=True, warnings=notes + making.notes)
     outcome.disks = [
         RestoredDisk(one.plan.source, one.plan.id, one.predicted()) for one in standings
     ]
@@ -47,7 +49,7 @@ def restore_disks(
         outcome.reason = ALREADY_RESTORED
         return outcome
     journal = journal_of(making, run=run, restore_id=restore_id, target="disks", vm="", clock=clock)
-    work = MakingRun(arm, point, clock, making, journal, lambda: True)
+    work = MakingRun(arm, point, clock, making, journal, lambda: None)
 
     def act() -> Outcome:
         seen = work.go()

@@ -14,14 +14,15 @@ from ..._arm.client import ArmClient
 from ..._clock import SystemClock
 from ..._compute.disks import find_disk
 from ..._compute.ids import ResourceId, same_id, same_location
+from ..._compute.status import parse_time
 from ..._compute.storage_profile import Lun, attached_disks, by_place, disk_id, os_disk, role
 from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import InputError
 from ..._repository.lease import Holder
 from .. import journal as records
-from ..disks import Reconciler, Standing, State, differs, state_of
-from ..journal import SWAPPED, SWAPPING, UNDOING, Journal, Place
-from ..lock import held
+from ..disks import Reconciler, Standing, State, differs, state_of, was_used
+from ..journal import SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal, Place
+from ..lock import OnMachine, held
 from ..machine import original_entry, remembered
 from ..plan import (
     DiskPlan,
@@ -32,7 +33,6 @@ from ..plan import (
     identity,
     made_by_restore,
     made_by_run,
-    tags_of,
 )
 from ..prepare import choose_disks, plan_disks
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
@@ -49,6 +49,7 @@ class Basis:
     Args:
         vm: as it was read.
         dead: the record of such a run.
+        over: a record of a run that has ended, which somebody wrote back.
         attached: its disks then.
         ran: whether it is to run in the end.
     """
@@ -57,6 +58,7 @@ class Basis:
     dead: Journal | None
     attached: Attachments
     ran: bool
+    over: Journal | None = None
 
 
 def restore_in_place(
@@ -70,7 +72,7 @@ def restore_in_place(
         RestoreFailed: it failed and was undone; the message says what state the machine is in.
     """
     vm = _read_vm(arm, point, request)
-    basis = _basis(vm, clock)
+    basis = _basis(arm, vm, clock)
     chosen, excluded = choose_disks(point, request)
     restore_id = identity(point.id, "in_place", vm["id"])
     outcome = Outcome(point, "in_place", excluded=excluded, vm_id=vm["id"])
@@ -84,14 +86,13 @@ def restore_in_place(
         arm, point, request, chosen,
         group=request.new_group or ResourceId.parse(vm["id"]).group,
         vm=vm["name"], source_vm=vm["name"], zones=vm.get("zones"), restore_id=restore_id,
+        notes=outcome.warnings,
     )  # fmt: skip
     planned = [_fit_os_disk(one, vm, current.get(None), outcome.warnings) for one in planned]
     standings = _taken_over(arm, basis, planned, restore_id)
     goes_on = standings is not None and basis.dead is not None
     if standings is None:
-        reconciler = Reconciler(
-            arm, restore_id, run, earlier=False, gone=basis.dead.made if basis.dead else ()
-        )
+        reconciler = Reconciler(arm, restore_id, run, earlier=False, gone=_gone(basis.dead))
         standings = reconciler.look(planned)
         outcome.warnings += reconciler.notes
     elif basis.dead is not None:
@@ -107,8 +108,10 @@ def restore_in_place(
 
     def act() -> Outcome:
         if basis.dead is not None and not goes_on:
-            settle(arm, basis.dead, clock)
-        return work.go(outcome, basis.dead if goes_on else None)
+            gone, left = settle(arm, basis.dead, clock, request.old_disks)
+            if gone or left:
+                outcome.warnings.append(_told(gone, left))
+        return work.go(outcome, basis.dead if goes_on else None, basis.over)
 
     return write(act, outcome)
 
@@ -134,19 +137,26 @@ def _read_vm(arm: ArmClient, point: Point, request: Request) -> Raw:
     return vm
 
 
-def _basis(vm: Raw, clock: SystemClock) -> Basis:
+def _basis(arm: ArmClient, vm: Raw, clock: SystemClock) -> Basis:
     """What there is to start from.
 
     Raises:
         RestoreHeld: another restore works on the machine.
         JournalUnreadable: what a run left cannot be read.
+        InputError: it was killed amid the swap, and somebody used the machine since.
     """
-    dead = records.read_tags(vm["id"], tags_of(vm))
     attached, ran = attached_disks(vm), _runs(vm)
+    dead = OnMachine(arm, vm["id"]).journal(vm)
     if dead is None:
         return Basis(vm, None, attached, ran)
     if dead.alive(clock.now()):
         raise held(dead, vm["id"])
+    if dead.phase not in UNTOUCHED:
+        first = find_disk(arm, dead.places[0].new)
+        if first is not None and not made_by_run(first, dead.run):
+            return Basis(vm, None, attached, ran, over=dead)
+    if dead.phase == SWAPPING:
+        dead = _if_used(arm, vm, dead, attached)
     if dead.phase in (SWAPPING, UNDOING):
         for place in dead.places:
             there = disk_id(attached.get(place.lun))
@@ -157,6 +167,54 @@ def _basis(vm: Raw, clock: SystemClock) -> Basis:
             elif there:
                 del attached[place.lun]
     return Basis(vm, dead, attached, dead.ran or ran)
+
+
+def _if_used(arm: ArmClient, vm: Raw, dead: Journal, attached: Attachments) -> Journal:
+    """The record of a run that was killed amid the swap; what somebody used since is not undone.
+
+    A machine that runs, or was stopped or started long after the swap (which is what Azure keeps as
+    the time of a disk's last change of owner), may have written to its disks.
+
+    Raises:
+        InputError: only a part of its disks is swapped.
+    """
+    swapped = [
+        place for place in dead.places if same_id(disk_id(attached.get(place.lun)), place.new)
+    ]
+    times = [
+        parse_time(told)
+        for place in swapped
+        if (disk := find_disk(arm, place.new))
+        and (told := disk["properties"].get("LastOwnershipUpdateTime"))
+    ]
+    used = _runs(vm) or any(moment > dead.until for moment in times)
+    if not used or not swapped:
+        return dead
+    if len(swapped) == len(dead.places):
+        return replace(dead, phase=SWAPPED)
+    raise InputError(
+        f"An earlier restore of {vm['name']} was killed while it swapped the disks, and the machine was"
+        " used since, with some disks of both.",
+        code="MachineUsed",
+        resource=vm["id"],
+        hint="Stop it and attach the disks that belong together yourself, then remove the tags"
+        f" {records.JOURNAL_TAG}* of the machine and run the task again.",
+    )
+
+
+def _gone(dead: Journal | None) -> tuple[str, ...]:
+    """The disks that are deleted before this run makes its own."""
+    return dead.made if dead is not None and dead.phase != SWAPPED else ()
+
+
+def _told(gone: list[str], left: list[str]) -> str:
+    def names(ids: list[str]) -> str:
+        return ", ".join(one.rsplit("/", 1)[1] for one in ids) or "none"
+
+    return (
+        "An earlier restore that was killed after its swap was finished first. Of the disks that it had"
+        f" replaced these were deleted: {names(gone)}; these are kept: {names(left)}."
+    )
 
 
 def _runs(vm: Raw) -> bool:
@@ -244,11 +302,7 @@ def _taken_over(
     disks must be as they are wanted now.
     """
     dead = basis.dead
-    if (
-        dead is None
-        or dead.restore_id != restore_id
-        or dead.phase not in (*records.UNTOUCHED, SWAPPING)
-    ):
+    if dead is None or dead.restore_id != restore_id or dead.phase not in (*UNTOUCHED, SWAPPING):
         return None
     places = {place.lun: place for place in dead.places}
     if places.keys() != {plan.source.lun for plan in planned}:
@@ -261,6 +315,8 @@ def _taken_over(
         plan = replace(one, id=place.new)
         found = find_disk(arm, plan.id)
         if found is not None and not made_by_run(found, dead.run):
+            return None
+        if found is not None and dead.phase in UNTOUCHED and was_used(found):
             return None
         standing = Standing(plan, state_of(found), found)
         whole = standing.state is State.READY and differs(plan, found or {}) is None
@@ -355,6 +411,8 @@ def _done_before(
     )
     if dead is None:
         read_back(arm, outcome, sources, basis.vm)
+        if outcome.power_state != "running":
+            outcome.message += f" It is {outcome.power_state}."
         return outcome
     outcome.power_state = "running" if basis.ran else "deallocated"
     ours = dead.phase == SWAPPED and dead.restore_id == restore_id
@@ -367,10 +425,9 @@ def _done_before(
         name_replaced(outcome, dead, request.old_disks)
 
     def act() -> Outcome:
-        gone, left = settle(arm, dead, clock)
+        gone, left = settle(arm, dead, clock, request.old_disks)
         if ours:
-            outcome.deleted_disks = gone
-            outcome.kept_disks += left
+            outcome.deleted_disks, outcome.kept_disks = gone, left
         read_back(arm, outcome, sources)
         return outcome
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
-from ..._compute.disks import find_disk, get_disk
+from ..._compute.disks import find_disk, get_disk, update_disk
 from ..._compute.ids import ResourceId, same_id
 from ..._compute.storage_profile import Lun, attached_disks, disk_id, role
 from ..._compute.virtual_machines import get_vm, power_state
@@ -24,23 +24,31 @@ from ..disks import Maker, Standing, State
 from ..journal import PROTECTING, SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal
 from ..lock import Lock, OnMachine, PlanOutdated, RestoreHeld, RestoreTakenOver
 from ..machine import MachineChanged, restored_entry
-from ..plan import Point, Raw, RestoredDisk, SourceDisk
+from ..plan import RUN_TAG, Point, Raw, RestoredDisk, SourceDisk, made_by_run, tags_of
 from ..request import Outcome, Request, RestoreFailed
 from ..safety import delete_safety_point, safety_taken, take_safety_point
 from ..undo import (
     Undone,
     close_record,
+    describe_vm,
+    insist,
     remove_replaced,
     settled_vm,
     start_vm,
     stop_vm,
     swap,
+    tag_replaced,
     undo_in_place,
 )
 
 
-def settle(arm: ArmClient, dead: Journal, clock: SystemClock) -> tuple[list[str], list[str]]:
+def settle(
+    arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str
+) -> tuple[list[str], list[str]]:
     """Finish what a killed run swapped, or undo it.
+
+    Args:
+        old_disks: what is asked for now; replaced disks are only deleted where both runs say so.
 
     Returns:
         The replaced disks that were deleted, and those that could not be.
@@ -55,8 +63,9 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock) -> tuple[list[str]
         if dead.ran:
             start_vm(arm, dead.vm, lock.check_in)
         old = [place.old for place in dead.places if place.old]
-        gone, left = remove_replaced(arm, old) if dead.old_disks == "delete" else ([], [])
-        lock.commit()
+        deletes = dead.old_disks == old_disks == "delete"
+        gone, left = remove_replaced(arm, dead) if deletes else ([], old)
+        insist(arm, lambda: end_run(arm, lock))
         return gone, left
     if dead.phase not in UNTOUCHED:
         lock.enter(UNDOING)
@@ -71,6 +80,20 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock) -> tuple[list[str]
         )
     lock.commit()
     return [], []
+
+
+def end_run(arm: ArmClient, lock: Lock) -> None:
+    """Remove the record, and before that the run from its first disk.
+
+    So a record that somebody writes back later, with the tags of a machine that were read before, is
+    known to be over.
+    """
+    first = lock.journal.places[0].new
+    found = find_disk(arm, first)
+    if found is not None and made_by_run(found, lock.journal.run):
+        tags = {name: value for name, value in tags_of(found).items() if name != RUN_TAG}
+        update_disk(arm, first, {"tags": tags})
+    lock.commit()
 
 
 def read_back(
@@ -122,10 +145,11 @@ class InPlaceRun:
     def _journal(self) -> Journal:
         return self._lock.journal
 
-    def go(self, outcome: Outcome, dead: Journal | None) -> Outcome:
+    def go(self, outcome: Outcome, dead: Journal | None, over: Journal | None) -> Outcome:
         """Do it.
 
         Args:
+            over: a record of a run that has ended, which somebody wrote back.
             outcome: as it was predicted; it is corrected by what is read back.
             dead: the record of the killed run that this one goes on with.
 
@@ -135,7 +159,8 @@ class InPlaceRun:
         """
         half_swapped = self._keep_what_was_taken(dead)
         try:
-            self._lock.claim(dead.run if dead else None)
+            there = dead or over
+            self._lock.claim(there.run if there else None)
         except RestoreHeld:
             raise
         except BaseException as error:
@@ -151,7 +176,9 @@ class InPlaceRun:
             self._check_plan()
         try:
             self._swap_in(dead, half_swapped=half_swapped)
-        except RestoreTakenOver:
+        except RestoreTakenOver as error:
+            error.message += f" {describe_vm(self._arm, self._journal.vm)}"
+            error.hint = "Look at the machine, then run the task again."
             raise
         except BaseException as error:
             raise self._undo(error) from error
@@ -159,6 +186,20 @@ class InPlaceRun:
             self._lock.stop_renewing()
         self._finish(outcome)
         return outcome
+
+    def _need_swapped(self) -> None:
+        """Raises MachineChanged where the machine does not have the new disks, whatever was said."""
+        vm = settled_vm(self._arm, self._journal.vm)
+        self._lock.check_in(vm)
+        attached = attached_disks(vm)
+        for place in self._journal.places:
+            if not same_id(disk_id(attached.get(place.lun)), place.new):
+                raise MachineChanged(
+                    f"The disks were swapped, and somebody changed them since:"
+                    f" {role(place.lun)} of {vm['name']} does not have"
+                    f" {place.new.rsplit('/', 1)[1]}. {describe_vm(self._arm, vm['id'])}",
+                    resource=vm["id"],
+                )
 
     def _check_plan(self) -> None:
         """Whether the machine and the disks are as planned, now that nobody else restores it.
@@ -195,6 +236,8 @@ class InPlaceRun:
         if not half_swapped:
             self._lock.enter(PROTECTING)
             self._take_safety_point(vm, dead)
+        if self._request.old_disks == "delete":
+            tag_replaced(arm, journal)
         self._lock.enter(SWAPPING)
         stop_vm(arm, journal.vm, self._lock.check_in)
         self._check_unchanged()
@@ -305,15 +348,15 @@ class InPlaceRun:
     def _finish(self, outcome: Outcome) -> None:
         """Delete the replaced disks if asked to, remove the record, and read everything back."""
         journal = self._journal
+        self._need_swapped()
         if self._request.old_disks == "delete":
-            replaced = [place.old for place in journal.places if place.old]
-            outcome.deleted_disks, outcome.kept_disks = remove_replaced(self._arm, replaced)
+            outcome.deleted_disks, outcome.kept_disks = remove_replaced(self._arm, journal)
             for disk in outcome.kept_disks:
                 outcome.warnings.append(
                     f"The machine is restored, but its old disk {disk.rsplit('/', 1)[1]} could not be"
                     " deleted."
                 )
-        if left := close_record(self._arm, self._lock.commit):
+        if left := close_record(self._arm, lambda: end_run(self._arm, self._lock)):
             outcome.warnings.append(f"The machine is restored. {left}")
         if self._request.wait:
             settled_vm(self._arm, journal.vm)

@@ -15,16 +15,16 @@ from datetime import timedelta
 
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
-from ..._compute.ids import same_id
+from ..._compute.ids import ResourceId, same_id
+from ..._compute.virtual_machines import find_vm
 from ..._errors import AzureError, OperationTimeout, VmguardError
 from ..._repository.lease import Holder
-from .. import journal as records
 from ..disks import Maker, Overtaken, Reconciler, Standing, State
 from ..journal import ALIVE_UNRENEWED, Journal
 from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, held
-from ..plan import DiskPlan, Point, Raw, made_by_run, tags_of
+from ..plan import DiskPlan, Point, Raw, made_by_restore, made_by_run
 from ..request import RestoreFailed
-from ..undo import close_record, remove_made, undo_new
+from ..undo import TIDY_SECONDS, close_record, patiently, remove_made, undo_new
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,23 @@ def look(
     for one in first.open:
         if one.alive(clock.now()):
             raise held(one, one.made[0])
-    if not first.open:
+    # A machine that exists may be in use: what made it is over, whatever its record says.
+    unfinished = [one for one in first.open if not _has_machine(arm, one)]
+    if not unfinished:
         return Making(standings, notes=first.notes)
-    same = [one for one in first.open if one.restore_id == restore_id and one.target != "in_place"]
+    same = [one for one in unfinished if one.restore_id == restore_id and one.target != "in_place"]
     dead = same[0] if len(same) == 1 else None
     if dead is not None:
-        others = [one for one in first.open if one is not dead]
+        others = [one for one in unfinished if one is not dead]
         again = _looked(arm, plans, restore_id, dead.run, others, earlier=earlier)
         if same_id(again.standings[0].plan.id, dead.made[0]):
             return replace(again, dead=dead)
-    return _looked(arm, plans, restore_id, run, first.open, earlier=earlier)
+    return _looked(arm, plans, restore_id, run, unfinished, earlier=earlier)
+
+
+def _has_machine(arm: ArmClient, journal: Journal) -> bool:
+    parsed = ResourceId.parse(journal.vm) if journal.vm else None
+    return parsed is not None and find_vm(arm, parsed.group, parsed.name) is not None
 
 
 def _looked(
@@ -129,8 +136,10 @@ def undo_dead(arm: ArmClient, dead: Journal, clock: SystemClock) -> None:
     except VmguardError:
         # A disk that is being uploaded to may not take tags; deleting it twice does no harm.
         pass
-    undone = undo_new(arm, dead)
-    if not undone.whole:
+    undone = undo_new(arm, replace(dead, vm=""), used_too=False)
+    if undone.whole:
+        lock.abandon(keep=False)  # a disk that was used since stays
+    else:
         raise RestoreFailed(
             f"An earlier restore was killed, and what it left cannot be deleted. {undone.sentence}",
             resource=dead.made[0],
@@ -142,8 +151,7 @@ class MakingRun:
     """One run.
 
     Args:
-        finish: what is done with the disks, once all are whole; whether it is done, so that the
-            record can be removed.
+        finish: what is done with the disks, once all are whole; before the record is removed.
     """
 
     def __init__(
@@ -153,7 +161,7 @@ class MakingRun:
         clock: SystemClock,
         making: Making,
         journal: Journal,
-        finish: Callable[[], bool],
+        finish: Callable[[], None],
     ) -> None:
         self._arm, self._clock, self._making, self._finish = arm, clock, making, finish
         self.warnings: list[str] = []
@@ -186,29 +194,28 @@ class MakingRun:
             undo_dead(self._arm, one, self._clock)
         try:
             first = self._take()
-            self.lock.renew_in_background()
+            self.lock.renew_in_background(at_once=first.plan.source.image is not None)
             disks = self._maker.make_all([first, *self._making.standings[1:]])
             self.lock.stop_renewing()
             self.lock.check()
-            whole = self._finish()
+            self._finish()
         except (RestoreHeld, RestoreTakenOver, PlanOutdated):
             raise
         except OperationTimeout:
             self.lock.release()
             raise
         except Overtaken as error:
-            self._hand_back()
+            self._give_way(error)
             raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
         except BaseException as error:
             self.lock.stop_renewing()
+            self._need_own(error)
             undone = undo_new(self._arm, self.lock.journal)
             self._close_record(whole=undone.whole)
             raise RestoreFailed.after(error, undone.sentence, hint=undone.hint) from error
         finally:
             self.lock.stop_renewing()
-        if not whole:
-            self.lock.release()
-        elif left := close_record(self._arm, self.lock.commit):
+        if left := close_record(self._arm, self.lock.commit):
             self.warnings.append(f"The restore is done. {left}")
         return disks
 
@@ -220,14 +227,44 @@ class MakingRun:
         with contextlib.suppress(VmguardError):
             self.lock.commit()
 
-    def _hand_back(self) -> None:
-        """Give way to a run of the same restore that was done before this one's first request arrived.
+    def _need_own(self, cause: BaseException) -> None:
+        """Undo nothing where another run has taken over: what bears this run's tags is its by now.
 
-        That request changed the tags of the first disk, which is the other run's: it stays.
+        Raises:
+            RestoreTakenOver: another run has, or had and is done.
+            RestoreFailed: that cannot be told.
+        """
+
+        def look() -> None:
+            seen = self.lock.carrier.read()
+            if seen is not None and made_by_run(seen, self.lock.journal.run):
+                self.lock.check_in(seen)
+
+        try:
+            patiently(self._arm, look, TIDY_SECONDS)
+        except RestoreTakenOver:
+            raise
+        except VmguardError as error:
+            raise RestoreFailed.after(
+                cause,
+                f"What this restore had made was left as it is, because its record cannot be read:"
+                f" {error.message}",
+                hint="Run the task again: it goes on from the record.",
+            ) from error
+
+    def _give_way(self, error: Overtaken) -> None:
+        """Somebody else made a disk of ours.
+
+        A run of the same restore was done before our first request arrived, which then changed the tags
+        of the first disk: that one is the other run's, and stays. In the way of anything else, all of
+        ours goes.
         """
         self.lock.stop_renewing()
         journal = self.lock.journal
-        remove_made(self._arm, replace(journal, made=("", *journal.made[1:])))
+        if made_by_restore(error.seen, journal.restore_id):
+            remove_made(self._arm, replace(journal, made=("", *journal.made[1:])))
+        else:
+            undo_new(self._arm, journal)
         self.lock.abandon(keep=False)
 
     def _take(self) -> Standing:
@@ -244,7 +281,7 @@ class MakingRun:
             seen = self.lock.carrier.read()
             if seen is None or made_by_run(seen, self.lock.journal.run):
                 raise
-            if there := records.read_tags(self.lock.carrier.id, tags_of(seen)):
+            if there := self.lock.carrier.journal(seen):
                 raise held(there, self.lock.carrier.id) from None
             raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
         self.lock.settle()

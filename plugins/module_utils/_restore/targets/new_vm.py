@@ -73,9 +73,10 @@ def restore_new_vm(
     planned = plan_disks(
         arm, point, request, chosen,
         group=group, vm=name, source_vm=source_name, zones=zones, restore_id=restore_id,
+        notes=outcome.warnings,
     )  # fmt: skip
     making = look(arm, planned, restore_id, run, clock, earlier=False)
-    outcome.warnings = making.notes
+    outcome.warnings += making.notes
     journal = journal_of(
         making, run=run, restore_id=restore_id, target="new_vm", vm=vm_id, clock=clock
     )
@@ -116,12 +117,8 @@ def _zones(request: Request, source_vm: Raw | None, point: Point) -> list[str] |
     return None
 
 
-def _make_vm(arm: ArmClient, vm_id: str, body: Raw, journal: Journal, request: Request) -> bool:
-    """Make the machine of its disks.
-
-    Returns:
-        Whether it is done; False where it is not waited for.
-    """
+def _make_vm(arm: ArmClient, vm_id: str, body: Raw, journal: Journal, request: Request) -> None:
+    """Make the machine of its disks. Not waited for, it is made all the same: the disks are its own."""
     parsed = ResourceId.parse(vm_id)
     waits = request.wait or not request.start
     try:
@@ -135,7 +132,6 @@ def _make_vm(arm: ArmClient, vm_id: str, body: Raw, journal: Journal, request: R
         _need_made(settled_vm(arm, vm_id))
     if not request.start:
         deallocate(arm, parsed.group, parsed.name, wait=request.wait)
-    return request.wait
 
 
 def _need_made(vm: Raw) -> None:
