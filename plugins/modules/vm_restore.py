@@ -359,7 +359,7 @@ safety_restore_point:
   description: The id of the restore point taken before the disks were swapped.
   returned: success
   type: str
-  sample: /subscriptions/xxxx/resourceGroups/production/.../restorePointCollections/web01-restore-points/restorePoints/before-restore-20260901T120000
+  sample: /subscriptions/xxxx/resourceGroups/production/.../restorePointCollections/web01-restore-points/restorePoints/before-restore-20260901T120000-1f0c93ab
 ready_to_use:
   description: Whether the restored machine or disks can be used.
   returned: success

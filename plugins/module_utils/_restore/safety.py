@@ -21,7 +21,7 @@ from .plan import Point, Raw
 _DO_WITHOUT = "say safety_restore_point: false to do without."
 
 
-def safety_id(point: Point, vm: Raw, now: datetime) -> str:
+def safety_id(point: Point, vm: Raw, now: datetime, run: str) -> str:
     """The id that the safety restore point will have.
 
     It lies in the collection of the restore point that is restored; where a backup is, in the
@@ -29,7 +29,7 @@ def safety_id(point: Point, vm: Raw, now: datetime) -> str:
     """
     home = ResourceId.parse(vm["id"] if point.backup else point.id)
     collection = default_collection(vm["name"]) if point.backup else home.name
-    name = f"{SAFETY_PREFIX}{now:%Y%m%dT%H%M%S}"
+    name = f"{SAFETY_PREFIX}{now:%Y%m%dT%H%M%S}-{run[-8:]}"
     return restore_point_id(home.subscription, home.group, collection, name)
 
 

@@ -101,7 +101,7 @@ def restore_in_place(
     if goes_on and basis.dead is not None:
         journal = replace(journal, phase=basis.dead.phase)
     if request.safety_restore_point:
-        journal = replace(journal, safety=safety_id(point, vm, clock.now()))
+        journal = replace(journal, safety=safety_id(point, vm, clock.now(), run))
         check_safety(arm, journal.safety, vm)
     _predict(outcome, basis, journal, standings, request)
     work = InPlaceRun(arm, point, request, clock, journal, standings)
