@@ -90,7 +90,10 @@ def safety_taken(arm: ArmClient, point_id: str) -> bool:
     return raw is not None and raw["properties"].get("provisioningState") == "Succeeded"
 
 
-def delete_safety_point(arm: ArmClient, point_id: str) -> None:
-    """Delete it, whether it is there or not."""
+def delete_safety_point(arm: ArmClient, point_id: str, vm_id: str) -> None:
+    """Delete it, whether it is there or not; but nothing that is no safety point of this machine."""
     parsed = ResourceId.parse(point_id)
-    delete_point(arm, parsed.group, parsed.name, parsed.child_names[0])
+    home = get_collection(arm, parsed.group, parsed.name)
+    named = parsed.child_names[0].startswith(SAFETY_PREFIX)
+    if named and home is not None and same_id(source_id(home), vm_id):
+        delete_point(arm, parsed.group, parsed.name, parsed.child_names[0])

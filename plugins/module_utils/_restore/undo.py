@@ -17,9 +17,7 @@ from typing import TypeVar
 from .._arm.client import ArmClient
 from .._arm.waiting import Pauses
 from .._compute.disks import find_disk, update_disk
-from .._compute.ids import SAFETY_PREFIX, ResourceId, same_id
-from .._compute.restore_point_collections import get_collection, source_id
-from .._compute.restore_points import delete_point
+from .._compute.ids import ResourceId
 from .._compute.storage_profile import attached_disks, by_place, disk_id, role
 from .._compute.virtual_machines import (
     changed_meanwhile,
@@ -45,6 +43,7 @@ from .journal import UNTOUCHED, Journal
 from .lock import RestoreTakenOver
 from .machine import MachineChanged, original_entry, swap_update
 from .plan import REPLACED_TAG, Raw, made_by_run, tags_of
+from .safety import delete_safety_point
 
 # To undo takes time too, also where the task's own is over.
 UNDO_SECONDS = 1800.0
@@ -400,17 +399,8 @@ def tag_replaced(arm: ArmClient, journal: Journal, *, away: bool = False) -> Non
 
 
 def _remove_safety(arm: ArmClient, journal: Journal) -> list[str]:
-    parsed = ResourceId.parse(journal.safety)
-    home = get_collection(arm, parsed.group, parsed.name)
-    ours = home is not None and same_id(source_id(home), journal.vm)
-    if not ours or not parsed.child_names[0].startswith(SAFETY_PREFIX):
-        return []
     try:
-        patiently(
-            arm,
-            lambda: delete_point(arm, parsed.group, parsed.name, parsed.child_names[0]),
-            TIDY_SECONDS,
-        )
+        patiently(arm, partial(delete_safety_point, arm, journal.safety, journal.vm), TIDY_SECONDS)
     except VmguardError:
         return [journal.safety]
     return []

@@ -151,6 +151,22 @@ def test_a_machine_started_amid_the_swap_is_left_to_a_person(world: World) -> No
     assert (bench.attached(world.machine), bench.disks(world.machine.group)) == before
 
 
+def test_a_machine_that_a_killed_run_stopped_runs_again_when_the_next_one_fails(
+    world: World,
+) -> None:
+    bench = world.bench
+    assert "deallocate" in (kill(world, "in_place", SECOND_UPDATE - 2, "after") or "")
+    assert bench.power(world.machine) == "deallocated"
+    bench.control.fault(
+        "^PUT .*/restorePoints/", kind="status", status=409, code="OperationNotAllowed"
+    )
+    failed = attempt(lambda: world.restore("in_place"))
+    assert isinstance(failed, VmguardError), failed
+    assert "vm1 is on its original disks; it runs" in failed.message, failed.message
+    bench.control.clear_faults()
+    world.as_it_was()
+
+
 def test_a_record_that_is_removed_meanwhile_is_told_with_what_is_so(world: World) -> None:
     bench = world.bench
     plain = tags(world)

@@ -234,7 +234,8 @@ class InPlaceRun:
         self._lock.stop_renewing()
         vm = self._check_unchanged()
         if not half_swapped:
-            self._lock.enter(PROTECTING)
+            # A machine that a killed run had stopped is to run again, whatever fails from here on.
+            self._lock.enter(PROTECTING if journal.phase in UNTOUCHED else SWAPPING)
             self._take_safety_point(vm, dead)
         if self._request.old_disks == "delete":
             tag_replaced(arm, journal)
@@ -247,14 +248,11 @@ class InPlaceRun:
             start_vm(arm, journal.vm, self._lock.check_in, wait=self._request.wait)
 
     def _take_safety_point(self, vm: Raw, dead: Journal | None) -> None:
-        """Take it of the machine as it is now; that of a killed run is older, and goes."""
-        wanted, older = self._journal.safety, dead.safety if dead else ""
-        if older and same_id(older, wanted):
-            delete_safety_point(self._arm, older)
-        if wanted:
-            take_safety_point(self._arm, wanted, vm)
-        if older and not same_id(older, wanted):
-            delete_safety_point(self._arm, older)
+        """Take it of the machine as it is now; that of a killed run is older, and goes first."""
+        if dead is not None and dead.safety:
+            delete_safety_point(self._arm, dead.safety, self._journal.vm)
+        if self._journal.safety:
+            take_safety_point(self._arm, self._journal.safety, vm)
 
     def _make_disks(self) -> dict[Lun, Raw]:
         maker = Maker(self._arm, self._journal.run, fill=self._point.fill)
