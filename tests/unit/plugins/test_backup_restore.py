@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import DamagedObject
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome, Request
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.backup import (
     BackupWanted,
+    choose_backup,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.uploader import Uploader
 from backup_bench import Place, open_place
@@ -124,3 +126,19 @@ def test_in_place_and_as_disks(place: Place) -> None:
     assert bench.disk(machine, by_lun[0].name)["properties"]["diskSizeGB"] == 3
     assert made.backup.id in str(disks.result(bench.clock.now())["backup"])
     assert place.active_sas() == 0
+
+
+def test_a_damaged_later_backup_is_in_no_earlier_ones_way(place: Place) -> None:
+    first = place.backup().backup
+    place.bench.clock.sleep(100)
+    moment = place.bench.clock.now().isoformat()
+    place.bench.clock.sleep(100)
+    second = place.backup().backup
+    assert first is not None and second is not None
+    [path] = place.repository.glob(f"manifests/*/{second.id}")
+    path.write_bytes(b"garbage")
+    machine = place.machine
+    wanted = BackupWanted(place.open(), machine.group, machine.name, None, moment)
+    assert choose_backup(wanted).id == first.id
+    with pytest.raises(DamagedObject):
+        choose_backup(BackupWanted(place.open(), machine.group, machine.name, "latest", None))
