@@ -37,7 +37,7 @@ from ..plan import (
 from ..prepare import choose_disks, plan_disks
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
 from ..safety import check_safety, safety_id
-from .in_place_run import InPlaceRun, read_back, settle
+from .in_place_run import InPlaceRun, read_back, remove_record, settle
 
 Attachments = dict[Lun, Raw]
 
@@ -409,7 +409,10 @@ def _done_before(
     outcome.message = (
         "The machine's disks are those of this restore; force: true restores once more."
     )
+    over = basis.over
     if dead is None:
+        if over is not None:
+            write(lambda: remove_record(arm, over, clock))
         read_back(arm, outcome, sources, basis.vm)
         if outcome.power_state != "running":
             outcome.message += f" It is {outcome.power_state}."

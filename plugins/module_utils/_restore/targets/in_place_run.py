@@ -82,6 +82,13 @@ def settle(
     return [], []
 
 
+def remove_record(arm: ArmClient, over: Journal, clock: SystemClock) -> None:
+    """Remove the record of a run that has ended: it was killed before that, or somebody wrote it back."""
+    lock = Lock(OnMachine(arm, over.vm), replace(over, holder=Holder.here(over.run)), clock)
+    lock.claim(expected=over.run)
+    lock.commit()
+
+
 def end_run(arm: ArmClient, lock: Lock) -> None:
     """Remove the record, and before that the run from its first disk.
 
