@@ -40,7 +40,7 @@ from .._errors import (
 )
 from .disks import remove_disk, was_used
 from .journal import UNTOUCHED, Journal
-from .lock import RestoreTakenOver
+from .lock import RecordGone, RestoreTakenOver
 from .machine import MachineChanged, original_entry, swap_update
 from .plan import REPLACED_TAG, Raw, made_by_run, tags_of
 from .safety import delete_safety_point
@@ -96,9 +96,17 @@ def patiently(arm: ArmClient, act: Callable[[], _Result], seconds: float = UNDO_
 
 
 def close_record(arm: ArmClient, commit: Callable[[], None]) -> str | None:
-    """Remove the record of a run that is done; a sentence where that is not possible."""
+    """Remove the record of a run that is done; a sentence where that is not possible.
+
+    Raises:
+        RestoreTakenOver: another run has the record by now.
+    """
     try:
         patiently(arm, commit, TIDY_SECONDS)
+    except RecordGone:
+        return None
+    except RestoreTakenOver:
+        raise
     except VmguardError as error:
         return (
             f"The record of the run could not be removed ({error.message}); the next run does that."

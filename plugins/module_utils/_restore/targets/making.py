@@ -262,7 +262,7 @@ class MakingRun:
         self.lock.stop_renewing()
         journal = self.lock.journal
         if made_by_restore(error.seen, journal.restore_id):
-            remove_made(self._arm, replace(journal, made=("", *journal.made[1:])))
+            remove_made(self._arm, replace(journal, made=journal.made[1:]))
         else:
             undo_new(self._arm, journal)
         self.lock.abandon(keep=False)
