@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._arm.client import ArmClient
-from .._errors import AzureError, NotFound, VmguardError
+from .._errors import AzureError, NotFound, Throttled, VmguardError
 from .ids import resource_id
 
 Raw = dict[str, Any]
@@ -98,14 +98,15 @@ def deallocate(arm: ArmClient, group: str, name: str, wait: bool = True) -> None
     arm.run("virtual_machines.begin_deallocate", vm_id(arm, group, name), group, name, wait=wait)
 
 
-def changed_meanwhile(error: AzureError) -> bool:
-    """Whether a change was refused because somebody else changes, or just changed, the resource.
+def is_passing(error: AzureError) -> bool:
+    """Whether the same request may be taken a little later: nothing is wrong with it.
 
     412 where the entity tag is another by now; 409 while another operation runs
-    (``ConflictingConcurrentWriteNotAllowed`` since 2026: bosh-azure-cpi-release#762).
+    (``ConflictingConcurrentWriteNotAllowed`` since 2026: bosh-azure-cpi-release#762); 429.
     """
     codes = ("Conflict", "ConflictingConcurrentWriteNotAllowed")
-    return error.status == _PRECONDITION_FAILED or error.code in codes
+    refused = error.status == _PRECONDITION_FAILED or error.code in codes
+    return refused or isinstance(error, Throttled)
 
 
 def create_vm(arm: ArmClient, group: str, name: str, body: Raw, wait: bool = True) -> Raw:

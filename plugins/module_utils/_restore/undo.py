@@ -20,11 +20,11 @@ from .._compute.disks import find_disk, update_disk
 from .._compute.ids import ResourceId
 from .._compute.storage_profile import attached_disks, by_place, disk_id, role
 from .._compute.virtual_machines import (
-    changed_meanwhile,
     deallocate,
     delete_vm,
     find_vm,
     get_vm,
+    is_passing,
     power_state,
     start,
     update_vm,
@@ -35,7 +35,6 @@ from .._errors import (
     Conflict,
     InputError,
     NotFound,
-    Throttled,
     VmguardError,
 )
 from .disks import remove_disk, was_used
@@ -135,9 +134,12 @@ def insist(arm: ArmClient, act: Callable[[], _Result]) -> _Result:
         try:
             return act()
         except AzureError as error:
-            passing = changed_meanwhile(error) or isinstance(error, Throttled)
             pause = max(error.retry_after or 0.0, _PAUSE * min(attempt, _LONGEST))
-            if not passing or attempt == _MOST_ATTEMPTS or pause >= arm.deadline.remaining:
+            if (
+                not is_passing(error)
+                or attempt == _MOST_ATTEMPTS
+                or pause >= arm.deadline.remaining
+            ):
                 raise
             arm.deadline.pause(pause)
     raise AssertionError
