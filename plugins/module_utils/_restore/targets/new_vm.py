@@ -32,6 +32,7 @@ from ..plan import (
     identity_tags,
     made_by_restore,
     made_by_run,
+    run_tag,
     tags_of,
 )
 from ..prepare import check_vm_name, choose_disks, need_group, plan_disks, read_source_vm
@@ -85,7 +86,7 @@ def restore_new_vm(
     body = machine.new_body(
         point, plans,
         source_vm=source_vm, size=request.size, network=network, zones=zones,
-        tags={**tags, RUN_TAG: f"{journal.run}@{plans[0].name}"},
+        tags={**tags, RUN_TAG: run_tag(journal.run, plans[0].name, journal.process)},
     )  # fmt: skip
     _predict(outcome, plans, body, request)
     work = MakingRun(
