@@ -83,6 +83,7 @@ class Reconciler:
     Args:
         run: whose disks are taken over: this run's, or those of the dead run that it goes on with.
         gone: the ids of disks that will be deleted before these are made.
+        known: the ids of disks that a killed run has made: whatever their tags say by now.
         earlier: whether disks that an earlier run of the same restore finished count as there
             (where the disks themselves are what is restored; else one may have been written to).
     """
@@ -95,12 +96,14 @@ class Reconciler:
         *,
         earlier: bool,
         gone: Iterable[str] = (),
+        known: Iterable[str] = (),
     ) -> None:
         self._arm = arm
         self._restore_id = restore_id
         self._run = run
         self._earlier = earlier
         self._gone = {one.lower() for one in gone}
+        self._known = {one.lower() for one in known}
         self._carriers: set[str] = set()
         self._chosen: set[str] = set()
         self.notes: list[str] = []
@@ -127,7 +130,8 @@ class Reconciler:
                 self._note(planned, one)
                 self._chosen.add(one.id.lower())
                 return self._compared(Standing(one, state_of(found), found))
-            if one is planned and IDENTITY_TAG not in tags_of(found):
+            known = one.id.lower() in self._known or IDENTITY_TAG in tags_of(found)
+            if one is planned and not known:
                 raise InputError(
                     f"The disk {one.name} exists in resource group {one.group} and is not of this"
                     " restore; delete it, or name the new disks otherwise with disk_name_pattern.",

@@ -26,7 +26,10 @@ from . import journal as records
 from .journal import Journal
 from .plan import Raw, tags_of
 
-_SETTLE = 2.0
+# Seconds that a run waits, once it has written its record where Azure cannot tell who came first, for
+# another that read before; who needs longer than that to write has to look again.
+SETTLE = 5.0
+_PAUSE = 2.0
 _ATTEMPTS = 30
 _LONGEST = 5  # times the pause
 
@@ -188,6 +191,7 @@ class Lock:
         self.guard = threading.RLock()
         self._removing = False
         self._late: VmguardError | None = None
+        self._took = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -199,6 +203,7 @@ class Lock:
 
         Raises:
             RestoreHeld: another one came first.
+            PlanOutdated: another one may have come first and be done; the record is removed again.
             VmguardError: it cannot be written.
         """
         for attempt in range(1, _ATTEMPTS + 1):
@@ -214,7 +219,15 @@ class Lock:
             except Changed:
                 if attempt == _ATTEMPTS:
                     raise
-                self._clock.sleep(_SETTLE * min(attempt, _LONGEST))
+                self._clock.sleep(_PAUSE * min(attempt, _LONGEST))
+        if self._took > SETTLE:
+            # Another run may have taken over and be done: its tags are overwritten now.
+            self.abandon(keep=False)
+            raise PlanOutdated(
+                f"Azure took {self._took:.0f} s to write the record of this restore.",
+                resource=self.carrier.id,
+                hint="Run the task again.",
+            )
         self.settle()
 
     def settle(self) -> None:
@@ -226,7 +239,7 @@ class Lock:
         seen = self._need()
         for look in range(1 if self._atomic(seen) else 2):
             if look:
-                self._clock.sleep(_SETTLE)
+                self._clock.sleep(SETTLE)
                 seen = self._need()
             there = self.carrier.journal(seen)
             if there is None or not self._is_mine(there):
@@ -322,7 +335,7 @@ class Lock:
                 except Changed:
                     if attempt == attempts:
                         raise
-                    self._clock.sleep(_SETTLE * min(attempt, _LONGEST))
+                    self._clock.sleep(_PAUSE * min(attempt, _LONGEST))
                 else:
                     return
 
@@ -355,9 +368,11 @@ class Lock:
         try:
             self.carrier.write(seen, tags, lambda _headers: answers.append(self._clock.now()))
         finally:
-            mine = lasts is not None and self._is_mine(lasts) and not self._atomic(seen)
+            mine = lasts is not None and self._is_mine(lasts)
             now = answers[0] if answers else self._clock.now()
-            if mine and now >= lasts.until and (now - began).total_seconds() > _SETTLE:
+            atomic = self._atomic(seen)
+            self._took = 0.0 if atomic else (now - began).total_seconds()
+            if mine and now >= lasts.until and self._took > SETTLE:
                 self._late = RestoreTakenOver(
                     "Azure took longer to answer this restore than its record lasts"
                     f" ({lasts.until.isoformat(timespec='seconds')}): another one may have taken over"
@@ -366,7 +381,16 @@ class Lock:
                     hint="Run the task again: it goes on from what is there.",
                 )
         if self._late is not None:
+            self._withdraw()
             raise self._late
+
+    def _withdraw(self) -> None:
+        """Take the record away that came late: what it lies on may be another run's finished disk."""
+        with contextlib.suppress(VmguardError):
+            seen = self._need()
+            there = self.carrier.journal(seen)
+            if there is not None and self._is_mine(there):
+                self.carrier.write(seen, records.strip_tags(tags_of(seen)))
 
     def _atomic(self, seen: Raw) -> bool:
         return isinstance(self.carrier, OnMachine) and bool(seen.get("etag"))

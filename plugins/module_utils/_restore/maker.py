@@ -24,6 +24,7 @@ from .._errors import AzureError, ConnectionFailed, InputError, VmguardError, Wa
 from . import journal as records
 from .disks import UPLOADING, Standing, State, differs, lacking, remove_disk, state_of
 from .journal import Journal
+from .lock import SETTLE
 from .plan import (
     CONTENT_TAG,
     FILLING,
@@ -41,8 +42,6 @@ from .plan import (
 AT_ONCE = 4
 _MOST_CHANGES = 15
 _MOST_CREATES = 8
-# Seconds between the moment that Azure gives as a disk's creation and its answer to the request.
-_AT_THAT_TIME = 30.0
 _PAUSE = 2.0
 
 
@@ -151,24 +150,32 @@ class Maker:
             self._hold()
             remove_disk(self._arm, planned.id)
         body = {**planned.body, "tags": self._tags(planned)}
-        arrived = self._create(planned, body)
-        self._need_new(planned, body["tags"], arrived)
+        took, arrived = self._create(planned, body)
+        # Who is quicker than that is met by the one who came first (lock.settle).
+        self._need_new(planned, body["tags"], arrived if took > SETTLE else None)
         return replace(standing, begun=True)
 
-    def _create(self, planned: DiskPlan, body: Raw) -> datetime | None:
-        """Send the request, and look again before each further one; when Azure had it, by Azure's clock.
+    def _create(self, planned: DiskPlan, body: Raw) -> tuple[float, datetime | None]:
+        """Send the request, and look again before each further one.
+
+        Returns:
+            The seconds between the last look and the answer, and when Azure answered, by its own clock.
 
         Raises:
             Overtaken: there is a disk of this name that is not of this process.
         """
         arrived: list[datetime] = []
+        left, took = self._arm.deadline.remaining, 0.0
 
         def answered(headers: Any) -> None:
+            nonlocal took
+            took = left - self._arm.deadline.remaining
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 arrived.append(parsedate_to_datetime(headers["Date"]))
 
         for attempt in range(1, _MOST_CREATES + 1):
             self._check()
+            left = self._arm.deadline.remaining
             found = find_disk(self._arm, planned.id)
             if found is not None:
                 if attempt == 1 or tags_of(found).get(RUN_TAG) != body["tags"][RUN_TAG]:
@@ -186,7 +193,7 @@ class Maker:
                 if pause >= self._arm.deadline.remaining:
                     raise
                 self._arm.deadline.pause(pause)
-        return arrived[-1] if arrived else None
+        return took, arrived[-1] if arrived else None
 
     def _need_new(self, planned: DiskPlan, tags: dict[str, str], arrived: datetime | None) -> None:
         """Whether the disk is the one that was just asked for, and not one that this changed.
@@ -205,7 +212,7 @@ class Maker:
             )
         created = seen["properties"].get("timeCreated")
         older = bool(
-            arrived and created and (arrived - parse_time(created)).total_seconds() > _AT_THAT_TIME
+            arrived and created and (arrived - parse_time(created)).total_seconds() > SETTLE
         )
         upload = planned.source.image is not None
         filled = upload and seen["properties"].get("diskState") not in UPLOADING

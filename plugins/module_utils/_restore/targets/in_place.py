@@ -97,7 +97,10 @@ def restore_in_place(
     standings = _taken_over(arm, basis, planned, restore_id)
     goes_on = standings is not None and basis.dead is not None
     if standings is None:
-        reconciler = Reconciler(arm, restore_id, run, earlier=False, gone=_gone(arm, basis.dead))
+        reconciler = Reconciler(
+            arm, restore_id, run, earlier=False, gone=_gone(arm, basis.dead),
+            known=basis.dead.made if basis.dead else (),
+        )  # fmt: skip
         standings = reconciler.look(planned)
         outcome.warnings += reconciler.notes
     elif basis.dead is not None:

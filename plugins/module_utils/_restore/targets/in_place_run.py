@@ -258,13 +258,16 @@ class InPlaceRun:
         return error
 
     def _start_whole(self) -> None:
-        """Start the machine where its disks are all the original ones, or all the new ones."""
+        """Start the machine unless some of its disks are the original ones and some this run's."""
         vm = settled_vm(self._arm, self._journal.vm)
         attached = attached_disks(vm)
         there = {place.lun: disk_id(attached.get(place.lun)) for place in self._journal.places}
-        old = all(same_id(there[place.lun], place.old) for place in self._journal.places)
-        new = all(same_id(there[place.lun], place.new) for place in self._journal.places)
-        if (old or new) and JOURNAL_TAG not in tags_of(vm):
+        kinds = {
+            "old" if same_id(there[place.lun], place.old)
+            else "new" if same_id(there[place.lun], place.new) else "other"
+            for place in self._journal.places
+        }  # fmt: skip
+        if len(kinds) == 1 and JOURNAL_TAG not in tags_of(vm):
             start_vm(self._arm, vm["id"], lambda _seen: None)
 
     def _need_swapped(self) -> None:

@@ -101,9 +101,20 @@ def _looked(
 
 
 def journal_of(
-    making: Making, *, run: str, restore_id: str, target: str, vm: str, clock: SystemClock
+    making: Making,
+    *,
+    run: str,
+    restore_id: str,
+    target: str,
+    vm: str,
+    clock: SystemClock,
+    start: bool = False,
 ) -> Journal:
-    """The record of the run that makes this."""
+    """The record of the run that makes this.
+
+    Args:
+        start: whether the machine is to run in the end.
+    """
     process, run = run, making.dead.run if making.dead else run
     now = clock.now()
     made = [one.plan.id for one in making.standings]
@@ -118,6 +129,7 @@ def journal_of(
         holder=Holder.here(run),
         since=now.isoformat(timespec="seconds"),
         until=now,
+        ran=start,
         made=tuple(made),
         vm=vm,
     )
@@ -152,7 +164,7 @@ def _take_over(lock: Lock, dead: Journal) -> None:
     """
     try:
         lock.claim(expected=dead.run)
-    except RestoreHeld:
+    except (RestoreHeld, PlanOutdated):
         raise
     except RestoreTakenOver as error:
         raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
