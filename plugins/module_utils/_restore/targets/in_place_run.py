@@ -103,7 +103,7 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str) ->
     if dead.phase == SWAPPED:
         if dead.ran:
             start_vm(arm, dead.vm, lock.check_in)
-        old = [place.old for place in dead.places if place.old]
+        old = [one.old for one in dead.places if one.old and find_disk(arm, one.old)]
         deletes = dead.old_disks == old_disks == "delete"
         gone, left = remove_replaced(arm, dead, lock.check_in) if deletes else ([], old)
         if dead.old_disks == "delete" and left:
