@@ -15,8 +15,8 @@ from .._compute.disk_access import revoke
 from .._compute.disks import delete_disk, find_disk
 from .._compute.ids import same_id
 from .._errors import Conflict, InputError, VmguardError
-from . import journal as records
 from .journal import Journal
+from .lock import OnDisk
 from .plan import (
     CONTENT_TAG,
     FILLING,
@@ -155,7 +155,7 @@ class Reconciler:
         for bearer_id, bearer in bearers.items():
             if bearer_id in self._carriers:
                 continue
-            journal = records.read_tags(bearer_id, tags_of(bearer))
+            journal = OnDisk(self._arm, bearer_id).journal(bearer)
             mine = {made.lower() for made in journal.made} if journal else set()
             if journal and (journal.run == run or one.id.lower() in mine):
                 self._carriers.add(bearer_id)

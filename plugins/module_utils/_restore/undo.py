@@ -59,6 +59,15 @@ _FINAL = (
     "AuthorizationFailed",
     "LinkedAuthorizationFailed",
 )
+# Azure's codes for a machine for which there is no room, or no quota, at the moment
+# (learn.microsoft.com/troubleshoot/azure/virtual-machines/windows/allocation-failure).
+_NO_ROOM = (
+    "AllocationFailed",
+    "OverconstrainedAllocationRequest",
+    "OverconstrainedZonalAllocationRequest",
+    "SkuNotAvailable",
+    "QuotaExceeded",
+)
 _CHANGING = ("Creating", "Updating", "Deleting")
 _OFF = ("deallocated",)
 
@@ -173,6 +182,25 @@ def start_vm(arm: ArmClient, vm_id: str, check: Check, *, wait: bool = True) -> 
             start(arm, parsed.group, parsed.name, wait=wait)
 
     insist(arm, act)
+
+
+def start_if_room(arm: ArmClient, vm_id: str, check: Check, *, wait: bool = True) -> str | None:
+    """Start a machine whose disks are restored; a sentence where Azure has no room for it now.
+
+    Its disks are what was asked for: the old machine could not be started either.
+
+    Args: as ``start_vm``.
+    """
+    try:
+        start_vm(arm, vm_id, check, wait=wait)
+    except AzureError as error:
+        if not any(code in (error.code or "") for code in _NO_ROOM):
+            raise
+        return (
+            f"{vm_id.rsplit('/', 1)[1]} is restored and could not be started: {error.message} Start it"
+            " later, or in another size."
+        )
+    return None
 
 
 def swap(

@@ -325,3 +325,17 @@ def test_kept_disks_are_not_deleted_by_who_was_taken_over(world: World, nth: int
     assert isinstance(late, RestoreTakenOver), late
     kept = pause.result.kept_disks
     assert len(kept) == 19 - nth and len(unique(world, kept)) == len(kept) - 1
+
+
+# -- Azure has no room
+
+
+@pytest.mark.parametrize("code", ["AllocationFailed", "ZonalAllocationFailed"])
+def test_a_restore_whose_machine_finds_no_room_is_a_restore(world: World, code: str) -> None:
+    bench = world.bench
+    bench.control.fault("POST .*/start", kind="fail_operation", code=code, times=2)
+    outcome = world.restore("in_place")
+    bench.control.clear_faults()
+    assert world.digests() == world.then and outcome.power_state == "deallocated"
+    assert any("could not be started" in one for one in outcome.warnings), outcome.warnings
+    assert world.journals() == []

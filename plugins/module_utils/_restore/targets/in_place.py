@@ -86,6 +86,8 @@ def restore_in_place(
         return _done_before(arm, basis, outcome, chosen, request, write, clock, restore_id)
     _check_power(vm, request)
     _check_moved(vm, chosen, basis.attached)
+    if power_state(vm) == "stopped":
+        outcome.warnings.append(f"{vm['name']} was stopped and allocated; it is deallocated now.")
     planned = plan_disks(
         arm, point, request, chosen,
         group=request.new_group or ResourceId.parse(vm["id"]).group,
@@ -431,6 +433,8 @@ def _done_before(
         settled = settle(arm, dead, clock, request.old_disks)
         if ours:
             outcome.deleted_disks, outcome.kept_disks = settled.gone, settled.left
+        if settled.no_room:
+            outcome.warnings.append(settled.no_room)
         read_back(arm, outcome, sources)
         return outcome
 

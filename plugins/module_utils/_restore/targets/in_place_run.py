@@ -46,6 +46,7 @@ from ..undo import (
     loose_disks,
     remove_replaced,
     settled_vm,
+    start_if_room,
     start_vm,
     stop_vm,
     swap,
@@ -62,11 +63,13 @@ class Settled:
         gone: the disks that it had replaced, and that were deleted.
         left: those that are kept.
         kept: new disks of it that were attached to the machine, and are detached and kept.
+        no_room: a sentence where the machine could not be started.
     """
 
     gone: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    no_room: str = ""
 
     def sentence(self) -> str:
         """Empty where nothing is to be told."""
@@ -79,11 +82,11 @@ class Settled:
                 "An earlier restore that was killed was undone first. These disks of it had been attached"
                 f" to the machine, which may have written to them: they are kept: {names(self.kept)}."
             )
-        if self.gone or self.left:
+        if self.gone or self.left or self.no_room:
             return (
                 "An earlier restore that was killed after its swap was finished first. Of the disks that"
                 f" it had replaced these were deleted: {names(self.gone)}; these are kept:"
-                f" {names(self.left)}."
+                f" {names(self.left)}. {self.no_room}".rstrip()
             )
         return ""
 
@@ -101,8 +104,7 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str) ->
     lock = Lock(OnMachine(arm, dead.vm), replace(dead, holder=Holder.here(dead.run)), clock)
     lock.claim(expected=dead.run)
     if dead.phase == SWAPPED:
-        if dead.ran:
-            start_vm(arm, dead.vm, lock.check_in)
+        no_room = start_if_room(arm, dead.vm, lock.check_in) if dead.ran else None
         old = [one.old for one in dead.places if one.old and find_disk(arm, one.old)]
         deletes = dead.old_disks == old_disks == "delete"
         gone, left = remove_replaced(arm, dead, lock.check_in) if deletes else ([], old)
@@ -110,7 +112,7 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str) ->
             with contextlib.suppress(VmguardError):
                 tag_replaced(arm, dead, away=True)
         insist(arm, lambda: end_run(arm, lock))
-        return Settled(gone, left)
+        return Settled(gone, left, no_room=no_room or "")
     if dead.phase not in UNTOUCHED:
         lock.enter(UNDOING)
     undone = undo_in_place(arm, lock.journal, lock.check_in, keep_used=True)
@@ -191,6 +193,7 @@ class InPlaceRun:
         self._standings = standings
         self._lock = Lock(OnMachine(arm, journal.vm), journal, clock)
         self._stopped = False
+        self._not_started: str | None = None
         self._inherits = False
 
     @property
@@ -329,7 +332,9 @@ class InPlaceRun:
         swap(arm, journal, entries, self._lock.check_in)
         self._lock.enter(SWAPPED)
         if journal.ran:
-            start_vm(arm, journal.vm, self._lock.check_in, wait=self._request.wait)
+            self._not_started = start_if_room(
+                arm, journal.vm, self._lock.check_in, wait=self._request.wait
+            )
 
     def _take_safety_point(self, vm: Raw, dead: Journal | None) -> None:
         """Take it of the machine as it is now; that of a killed run is older, and goes first."""
@@ -440,6 +445,8 @@ class InPlaceRun:
         """Delete the replaced disks if asked to, remove the record, and read everything back."""
         journal = self._journal
         self._need_swapped()
+        if self._not_started:
+            outcome.warnings.append(self._not_started)
         if self._request.old_disks == "delete":
             outcome.deleted_disks, outcome.kept_disks = remove_replaced(
                 self._arm, journal, self._lock.check_in

@@ -15,7 +15,6 @@ from ..._compute.storage_profile import attached_disks, disk_id, os_disk
 from ..._compute.virtual_machines import create_vm, deallocate, find_vm, get_vm, power_state
 from ..._errors import Conflict, InputError, OperationFailed
 from ..._repository.lease import Holder
-from .. import journal as records
 from .. import machine
 from ..journal import Journal
 from ..lock import Lock, OnDisk, held
@@ -33,7 +32,6 @@ from ..plan import (
     made_by_restore,
     made_by_run,
     run_tag,
-    tags_of,
 )
 from ..prepare import check_vm_name, choose_disks, need_group, plan_disks, read_source_vm
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
@@ -216,7 +214,7 @@ def _refuse_other(vm: Raw, restore_id: str) -> None:
 def _record_of(arm: ArmClient, vm: Raw) -> Journal | None:
     """The record of the run that made the machine, where that run has not ended."""
     bearer_id = disk_id(os_disk(vm["properties"]))
-    journal = records.read_tags(bearer_id, tags_of(find_disk(arm, bearer_id)))
+    journal = OnDisk(arm, bearer_id).journal(find_disk(arm, bearer_id))
     return journal if journal is not None and same_id(journal.vm, vm["id"]) else None
 
 
