@@ -339,3 +339,16 @@ def test_a_restore_whose_machine_finds_no_room_is_a_restore(world: World, code: 
     assert world.digests() == world.then and outcome.power_state == "deallocated"
     assert any("could not be started" in one for one in outcome.warnings), outcome.warnings
     assert world.journals() == []
+
+
+def test_what_a_disk_held_before_is_not_written_on_the_next_one(world: World) -> None:
+    """The record of a killed run is taken over while somebody undoes that run and makes the disks anew."""
+    then = second(world)
+    digests = world.digests()
+    assert kill(world, "disks", 2, "after", **FIXED)
+    world.bench.clock.sleep(20000)
+    pause = Meanwhile(1, lambda: attempt(lambda: world.restore("disks", point=then, **FIXED)))
+    late = attempt(lambda: world.restore("disks", kill=pause, point="p1", **FIXED))
+    holds(world, pause.result, digests)
+    if isinstance(late, Outcome):
+        holds(world, late, world.then)
