@@ -28,7 +28,10 @@ class Durations:
 
 @dataclass
 class Limits:
-    """Documented limits of the service (compute-throttling, restore points, snapshots)."""
+    """Documented limits of the service (compute-throttling, restore points, snapshots).
+
+    ``cores`` is the quota of a subscription and region; deallocated machines count.
+    """
 
     restore_points_per_hour: int = UNLIMITED
     restore_point_copies_per_hour: int = UNLIMITED
@@ -37,6 +40,7 @@ class Limits:
     snapshots_per_disk_5_minutes: int = UNLIMITED
     sas_per_snapshot_family: int = 5
     snapshot_copies_in_parallel: int = 100
+    cores: int = UNLIMITED
 
 
 @dataclass

@@ -87,6 +87,12 @@ class RestorePoints:
         check_api_version(call)
         collection = self._collection(call)
         model = read_model(call.body())
+        if collection.properties["provisioningState"] == "Deleting":
+            raise conflict(  # documented (error messages of virtual machines)
+                "OperationNotAllowed",
+                "Operation 'Create Restore Point' is not allowed as Restore point collection"
+                f" '{collection.name}' is marked for deletion.",
+            )
         held = self._find(call)
         if held is not None:
             return self._again(call, held, model.key())

@@ -10,6 +10,7 @@ from .access import read_only
 from .content import SNAPSHOT_TYPE, Content, check_complete
 from .disk_model import encryption_of
 from .disk_provider import DiskProvider
+from .enumerations import SNAPSHOT_SKUS
 from .progress import percent, start_copy
 from .snapshot_content import check_family_access, snapshot_content
 from .tracked import SNAPSHOT_RATE, properties_of
@@ -25,6 +26,7 @@ class Snapshots(DiskProvider):
     """Snapshots of disks, and copies of snapshots."""
 
     type, kind, noun = SNAPSHOT_TYPE, "snapshots", "snapshot"
+    skus = SNAPSHOT_SKUS
     echoed = ("tags", "sku")
     create_rate = access_rate = SNAPSHOT_RATE
 

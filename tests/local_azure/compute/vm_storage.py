@@ -85,7 +85,7 @@ def plan_new(state: State, machine: Machine, asked: dict[str, Any]) -> StoragePl
             profile["imageReference"]["exactVersion"] = "1.0.0"
     plan = StoragePlan(profile)
     profile["osDisk"] = _new_os_disk(state, machine, asked, plan)
-    _check_luns(machine, asked.get("dataDisks") or [])
+    check_luns(machine, asked.get("dataDisks") or [])
     profile["dataDisks"] = [
         _new_data_disk(state, machine, entry, plan) for entry in asked.get("dataDisks") or []
     ]
@@ -224,7 +224,12 @@ def _check_exchange(machine: Machine, old: Resource, new: Resource) -> None:
 # -- data disks
 
 
-def _check_luns(machine: Machine, entries: list[dict[str, Any]]) -> None:
+def check_luns(machine: Machine, entries: list[dict[str, Any]]) -> None:
+    """Refuse more data disks than a size takes, a size that there is not, and LUNs used twice.
+
+    Raises:
+        ArmError: 400 or 409.
+    """
     if len(entries) > max_data_disks(machine.size):
         raise conflict(
             "OperationNotAllowed",
@@ -280,7 +285,7 @@ def _change_data_disks(
         if entry.get("toBeDetached") and entry.get("detachOption")
     }
     asked = [entry for entry in asked if not entry.get("toBeDetached")]
-    _check_luns(machine, asked)
+    check_luns(machine, asked)
     made = []
     for entry in asked:
         if entry["lun"] in held:
