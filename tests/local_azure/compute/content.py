@@ -15,7 +15,7 @@ from ..storage.image import Image
 from ..storage.vhd import FOOTER_SIZE
 from .blob_import import import_blob
 from .disk_model import DISK_TYPE, GIB, sector_size
-from .progress import percent
+from .progress import is_usable, percent
 from .tracked import member, normal_location, source_not_found
 
 SNAPSHOT_TYPE = "Microsoft.Compute/snapshots"
@@ -155,7 +155,7 @@ def check_complete(state: State, resource: Resource) -> None:
             f"Resource {resource.name} is not ready: its content is not there yet.",
         )
     done = percent(state, resource)
-    if done is not None and done < 100:
+    if not is_usable(state, resource):
         raise conflict(
             "OperationNotAllowed",
             f"The copy of {resource.name} is not complete: it is at {done:g} percent."
