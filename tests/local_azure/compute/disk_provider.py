@@ -22,6 +22,7 @@ from .enumerations import DISK, check_choices, check_sku
 from .tracked import (
     DISK_DELETE_RATE,
     DISK_WRITE_RATE,
+    FORGOTTEN,
     GET_RATE,
     add_routes,
     check_location,
@@ -35,7 +36,6 @@ from .tracked import (
 )
 
 DEFAULT_SKU = "Standard_LRS"
-_FORGOTTEN = 10  # seconds until a deleted one is nothing to Resource Manager either; assumed
 
 
 class DiskProvider(ABC):
@@ -118,7 +118,7 @@ class DiskProvider(ABC):
     def _just_deleted(self, identity: str) -> bool:
         """Whether Resource Manager does not know yet of a deletion, so that the provider answers."""
         gone = self._deleted.get(identity.lower())
-        return gone is not None and (self._state.clock.now() - gone).total_seconds() < _FORGOTTEN
+        return gone is not None and (self._state.clock.now() - gone).total_seconds() < FORGOTTEN
 
     def _get(self, call: Call) -> Response:
         return json_response(200, self._shown(self._find(call)), GET_RATE)

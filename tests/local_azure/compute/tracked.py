@@ -14,6 +14,7 @@ from ..state import State
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
+FORGOTTEN = 10  # seconds until what was deleted is nothing to Resource Manager either; assumed
 RATE = "x-ms-ratelimit-remaining-resource"
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from ..arm.operations import Operation
 from ..arm.resources import Resource
 from ..arm.router import Call, Router
-from ..errors import missing_parameter
+from ..errors import entity_not_found, missing_parameter
 from ..http_types import Response, json_response
 from ..state import State
 from .enumerations import MACHINE, check_choices
@@ -73,7 +73,12 @@ class VirtualMachines:
     # -- reading
 
     def _find(self, call: Call) -> Resource:
-        return self._state.resources.need(tracked_id(call, "virtualMachines"))
+        identity = tracked_id(call, "virtualMachines")
+        if self._state.resources.get(identity) is None and self._writes.just_deleted(identity):
+            error = entity_not_found()
+            error.headers.update(GET_RATE)
+            raise error
+        return self._state.resources.need(identity)
 
     @staticmethod
     def _shown(vm: Resource, call: Call) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from ..arm.operations import COMPUTE_OPERATIONS, Operation
@@ -14,7 +15,7 @@ from ..state import State
 from .disk_model import delete_disk, detach
 from .marketplace import check_offer
 from .quota import check_cores
-from .tracked import change_refused, member, properties_of
+from .tracked import FORGOTTEN, change_refused, member, properties_of
 from .vm_boot import check_boot, check_plan
 from .vm_changes import check_may_change, check_may_generalize, check_may_run
 from .vm_etag import grow
@@ -60,6 +61,7 @@ class Writes:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._deleted: dict[str, datetime] = {}
 
     def _run(
         self,
@@ -296,6 +298,12 @@ class Writes:
             if entry["deleteOption"].lower() == "delete":
                 delete_disk(self._state, disk)
         self._state.resources.remove(vm.id)
+        self._deleted[vm.id.lower()] = self._state.clock.now()
+
+    def just_deleted(self, identity: str) -> bool:
+        """Whether Resource Manager does not know yet that a machine is gone."""
+        gone = self._deleted.get(identity.lower())
+        return gone is not None and (self._state.clock.now() - gone).total_seconds() < FORGOTTEN
 
 
 def _os_profile_of(
