@@ -22,6 +22,7 @@ _PREMIUM_TIERS = (
     (4096, "P50", 7500, 250), (8192, "P60", 16000, 500), (16384, "P70", 18000, 750),
     (32768, "P80", 20000, 900),
 )  # fmt: skip
+_NEW = ("Empty", "Upload", "Import")
 _SKU_TIERS = {"premium": "Premium", "premiumv2": "Premium", "ultrassd": "Ultra"}
 
 
@@ -51,7 +52,7 @@ def sector_size(resource: Resource) -> int:
 
 def with_sector_size(creation_data: dict[str, Any], sku: str) -> dict[str, Any]:
     """What is kept of ``creationData``: new Ultra and Premium SSD v2 disks have 4,096 bytes by default."""
-    if is_v2(sku) and creation_data.get("createOption") == "Empty":
+    if is_v2(sku) and creation_data.get("createOption") in _NEW:
         return {"logicalSectorSize": 4096, **creation_data}
     return creation_data
 

@@ -29,7 +29,7 @@ from .vm_model import (
     vm_body,
 )
 from .vm_network import attach_network, change_network, drop_network, plan_network
-from .vm_power import ACTIONS, PACED, needs_running, set_power
+from .vm_power import ACTIONS, PACED, keeps_power, needs_running, set_power
 from .vm_security import check_change, check_disk, check_profile, take_over
 from .vm_storage import Machine, StoragePlan, check_luns, plan_change, plan_new
 
@@ -255,8 +255,7 @@ class Writes:
                 f"Operation '{action}' is not allowed on VM '{vm.name}' since the VM is not"
                 " running. You can start the VM and retry.",
             )
-        keeps = "poweroff" if held == "deallocated" else "redeploy" if held != "running" else ""
-        if action.lower() == keeps:  # sdk: a machine that was off and moved can be generalized
+        if keeps_power(action.lower(), held):
             power, transition = held, held
         if power != held:
             vm.hidden["transition"] = transition
