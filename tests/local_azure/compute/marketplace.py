@@ -8,7 +8,7 @@ from typing import Any
 from ..arm.router import COMPUTE, SUBSCRIPTION, Call, Router
 from ..errors import ArmError
 from ..http_types import Response, json_response
-from .vm_storage import os_of_image
+from .vm_storage import image_id, os_of_image
 
 IMAGE_VERSION = "1.0.0"
 # Publishers whose plans this subscription cannot have, each for another reason.
@@ -95,9 +95,5 @@ def _image(call: Call, version: str) -> dict[str, Any]:
     return {
         "location": call["location"],
         "name": version,
-        "id": (
-            f"/Subscriptions/{call['subscription']}/Providers/Microsoft.Compute"
-            f"/Locations/{call['location']}/Publishers/{call['publisher']}/ArtifactTypes/VMImage"
-            f"/Offers/{call['offer']}/Skus/{call['sku']}/Versions/{version}"
-        ),
+        "id": image_id(call["subscription"], call["location"], {**call.params, "version": version}),
     }

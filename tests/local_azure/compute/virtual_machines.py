@@ -81,8 +81,8 @@ class VirtualMachines:
         return self._state.resources.need(identity)
 
     @staticmethod
-    def _shown(vm: Resource, call: Call) -> dict[str, Any]:
-        body = answer(vm)
+    def _shown(vm: Resource, call: Call, *, user_data: bool = False) -> dict[str, Any]:
+        body = answer(vm, user_data=user_data)
         if "securityProfile" in body["properties"]:
             profile = body["properties"]["securityProfile"]
             body["properties"]["securityProfile"] = shown(profile, call.api_version)
@@ -91,8 +91,8 @@ class VirtualMachines:
         return body
 
     def _body(self, vm: Resource, call: Call) -> dict[str, Any]:
-        body = self._shown(vm, call)
         expand = call.request.query.get("$expand", "").lower()
+        body = self._shown(vm, call, user_data="userdata" in expand)
         if "instanceview" in expand or call.request.query.get("statusOnly", "").lower() == "true":
             body["properties"]["instanceView"] = instance_view(self._state, vm)
         return body

@@ -18,7 +18,6 @@ _ECHOED = (
     "hostGroup", "licenseType", "platformFaultDomain", "priority", "proximityPlacementGroup",
     "scheduledEventsProfile", "securityProfile", "userData", "virtualMachineScaleSet",
 )  # fmt: skip
-_NEVER_SHOWN = ("userData",)
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}\w)?", re.ASCII)
 _NAME_RULE = r"^[^_\W][\w\-._]{0,79}(?<![-.])$"
 _BAD_CHARACTERS = "`~!@#$%^&*()=+_[]{}\\|;:.'\",<>/?"
@@ -204,14 +203,15 @@ def change_properties(vm: Resource, properties: dict[str, Any]) -> None:
     vm.properties.update(tail)
 
 
-def answer(vm: Resource) -> dict[str, Any]:
-    """What a GET shows.
+def answer(vm: Resource, *, user_data: bool = False) -> dict[str, Any]:
+    """What a GET shows; its user data only where it is asked for.
 
     While a machine is deallocated the service leaves out the sizes and SKUs of its disks.
     """
     body = vm.answer()
-    for name in _NEVER_SHOWN:
-        body["properties"].pop(name, None)
+    data = body["properties"].pop("userData", None)
+    if user_data and data:
+        body["properties"]["userData"] = data
     if vm.hidden.get("power") == "deallocated":
         storage = body["properties"]["storageProfile"]
         for disk in (storage["osDisk"], *storage["dataDisks"]):
