@@ -283,8 +283,12 @@ def test_a_failed_start_leaves_the_power_state(world: VmWorld) -> None:
 @pytest.mark.parametrize(("agent", "running"), [(False, True), (True, False)])
 def test_there_is_no_agent_where_none_runs(world: VmWorld, agent: bool, running: bool) -> None:
     world.direct(agent=agent, running=running)
+    view = world.get(f"{VM}/instanceView")
 
-    assert "vmAgent" not in world.get(f"{VM}/instanceView")
+    assert ("vmAgent" in view) == running  # it says nothing, and that is shown
+    if running:
+        assert view["vmAgent"]["vmAgentVersion"] == "Unknown"
+        assert view["vmAgent"]["statuses"][0]["displayStatus"] == "Not Ready"
 
 
 def test_the_agent_of_a_running_machine(world: VmWorld) -> None:
