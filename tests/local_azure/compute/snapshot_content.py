@@ -101,6 +101,7 @@ def _copy_start(
     _check_copies_under_way(state, source, location, subscription)
     image: Image = source.hidden["image"]
     content = _content(source, data, state.store.freeze(image, family_in_region(image, location)))
+    content.inherited.pop("securityProfile", None)  # azure-cli#28457, azure-powershell#24242
     family = source.properties["incrementalSnapshotFamilyId"]
     content.inherited["family"] = derived_guid("copies", family, location)
     return content

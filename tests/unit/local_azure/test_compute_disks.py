@@ -380,9 +380,12 @@ def test_a_snapshot_in_another_region_is_copied_with_progress(world: World) -> N
     )
     world.config.durations.snapshot_replication = 100
     far = f"{COMPUTE}/snapshots/far"
+    trusted = {"securityProfile": {"securityType": "TrustedLaunch"}}
+    world.state.resources.need(SNAP).properties.update(trusted)
     data = {"createOption": "CopyStart", "sourceResourceId": SNAP}
     body = {"location": "eastus", "properties": {"creationData": data, "incremental": True}}
     output = world.done("PUT", far, body)["properties"]["output"]
+    assert "securityProfile" not in output["properties"]  # it stays behind
     assert "completionPercent" not in output["properties"]
     percent = world.get(far)["properties"]["completionPercent"]
     assert isinstance(percent, float) and percent < 100
