@@ -19,7 +19,7 @@ from ..storage.vhdx import VhdxBlob
 from .disk_model import sector_size
 from .tracked import empty_answer, source_not_found
 
-SHORTEST, LONGEST = 60, 4_294_967_295
+SHORTEST, LONGEST = 60, 60 * 24 * 3600  # seconds; the longest since February 2025
 _FORMAT_SINCE = "2023-01-02"
 GUEST_STATE_SIZE = 4 * MIB
 
@@ -111,12 +111,22 @@ def revoke(state: State, resource: Resource) -> None:
         return
     upload: PageBlob = resource.hidden["upload"]
     try:
+        _check_sectors(resource)
         upload.finish_upload()
     except VhdFooterError as error:
         resource.properties["diskState"] = "ReadyToUpload"
         raise ArmError(400, "InvalidVhd", str(error)) from error
     del resource.hidden["upload"]
     resource.properties["diskState"] = "Unattached"
+
+
+def _check_sectors(resource: Resource) -> None:
+    """A VHD has sectors of 512 bytes, and nothing else is uploaded here; the words are assumed."""
+    if sector_size(resource) != 512:
+        raise VhdFooterError(
+            f"Disk {resource.name} has logical sectors of {sector_size(resource)} bytes, a VHD of"
+            " 512. Set creationData.logicalSectorSize to 512."
+        )
 
 
 def refresh(state: State, resource: Resource) -> None:
@@ -192,7 +202,8 @@ def _asked(body: dict[str, Any]) -> tuple[str, int]:
     if not SHORTEST <= seconds <= LONGEST:
         raise invalid_parameter(
             f"The value '{seconds}' of parameter 'durationInSeconds' is out of range. The value"
-            f" must be between '{SHORTEST}' and '{LONGEST}', inclusive."
+            f" must be between '{SHORTEST}' and '{LONGEST}', inclusive.",
+            "durationInSeconds",
         )
     return access, seconds
 

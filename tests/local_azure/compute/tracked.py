@@ -14,6 +14,7 @@ from ..state import State
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
+FORGOTTEN = 10  # seconds until what was deleted is nothing to Resource Manager either; assumed
 RATE = "x-ms-ratelimit-remaining-resource"
 
 
@@ -82,28 +83,6 @@ def check_name(name: str) -> None:
             f"The entity name '{name}' is invalid: it has 1 to 80 characters, which are letters,"
             " digits, '_', '.' and '-'."
         )
-
-
-def check_choices(
-    kind: str, properties: dict[str, Any], choices: dict[str, tuple[str, ...]]
-) -> None:
-    """Refuse a value that an enumeration does not have; in any casing, as the service reads it.
-
-    Args:
-        kind: what the properties are of, for the target of the error.
-        choices: the values by property.
-    """
-    for name, allowed in choices.items():
-        value = properties.get(name)
-        if value is not None and str(value).lower() not in [item.lower() for item in allowed]:
-            enumeration = name[0].upper() + name[1:]
-            raise ArmError(
-                400, "BadRequest",
-                f'Error converting value "{value}" to type'
-                f" 'System.Nullable`1[Microsoft.WindowsAzure.ComputeResourceProvider.API"
-                f".{enumeration}]'. Path 'properties.{name}', line 1, position 1.",
-                target=f"{kind}.properties.{name}",
-            )  # fmt: skip
 
 
 def new_location(state: State, call: Call, body: dict[str, Any]) -> str:
