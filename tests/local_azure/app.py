@@ -8,7 +8,6 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from .arm.operations import Operations
-from .arm.request_checks import check_request
 from .arm.resources import Resources, need_group, new_guid
 from .arm.router import Router
 from .audit import Audit
@@ -151,7 +150,6 @@ class App:
             )
         self.state.operations.settle()
         self._check_scope(request)
-        check_request(request)
         return _dispatch(self._management, request)
 
     def _check_scope(self, request: Request) -> None:

@@ -13,6 +13,7 @@ from .network_model import (
     NIC_TYPE,
     SUBNET_TYPE,
     VNET_TYPE,
+    check_subnet,
     interfaces_in,
     network_id,
     new_etag,
@@ -127,21 +128,23 @@ class Network:
             )
         for name in ("provisioningState", "resourceGuid", "virtualNetworkPeerings"):
             asked.pop(name, None)
-        if subnets is not None and old is not None:
-            self._drop_subnets(old, {item["name"].lower() for item in subnets})
+        kept = {item["name"].lower() for item in subnets or []}
+        gone = [item for item in self._subnets(old) if item.name.lower() not in kept] if old else []
+        if subnets is None:
+            gone = []  # assumed: left out, they stay
+        for item in gone:
+            self._check_unused(item)
+        for item in subnets or []:
+            check_subnet(call["name"], item["name"], item.get("properties") or {}, space)
         vnet = new_vnet(
             self._state, subscription=call["subscription"], group=call["group"], name=call["name"],
             location=body["location"], address_prefixes=space, extra=asked, tags=body.get("tags"),
         )  # fmt: skip
+        for item in gone:
+            self._state.resources.remove(item.id)
         for item in subnets or []:
             new_subnet(self._state, vnet, item["name"], item.get("properties") or {})
         return json_response(200 if old else 201, self._answer(vnet))
-
-    def _drop_subnets(self, vnet: Resource, kept: set[str]) -> None:
-        for subnet in self._subnets(vnet):
-            if subnet.name.lower() not in kept:
-                self._check_unused(subnet)
-                self._state.resources.remove(subnet.id)
 
     def _check_unused(self, subnet: Resource) -> None:
         users = [item["id"] for _interface, item in interfaces_in(self._state, subnet.id)]

@@ -243,15 +243,7 @@ def new_subnet(state: State, vnet: Resource, name: str, asked: dict[str, Any]) -
         ArmError: when its prefix is missing, malformed or outside the network.
     """
     identity = f"{vnet.id}/subnets/{name}"
-    given = [asked["addressPrefix"]] if asked.get("addressPrefix") else asked.get("addressPrefixes")
-    if not given:
-        raise ArmError(
-            400,
-            "InvalidRequestFormat",
-            f"Subnet {name} has neither addressPrefix nor addressPrefixes.",
-        )
-    for prefix in given:
-        _check_prefix(vnet, name, prefix)
+    check_subnet(vnet.name, name, asked, vnet.properties["addressSpace"]["addressPrefixes"])
     properties = {
         "provisioningState": "Succeeded",
         **{
@@ -285,15 +277,31 @@ def _network(prefix: str, where: str) -> ipaddress.IPv4Network | ipaddress.IPv6N
         ) from error  # fmt: skip
 
 
-def _check_prefix(vnet: Resource, name: str, prefix: str) -> None:
-    space = vnet.properties["addressSpace"]["addressPrefixes"]
-    network = _network(prefix, f"{vnet.id}/subnets/{name}")
-    ranges = [ipaddress.ip_network(item) for item in space]
+def check_subnet(vnet: str, name: str, asked: dict[str, Any], space: list[str]) -> None:
+    """Refuse a subnet whose prefixes are missing, malformed or outside the space of its network.
+
+    Raises:
+        ArmError: 400.
+    """
+    given = [asked["addressPrefix"]] if asked.get("addressPrefix") else asked.get("addressPrefixes")
+    if not given:
+        raise ArmError(
+            400,
+            "InvalidRequestFormat",
+            f"Subnet {name} has neither addressPrefix nor addressPrefixes.",
+        )
+    for prefix in given:
+        _check_prefix(vnet, name, prefix, space)
+
+
+def _check_prefix(vnet: str, name: str, prefix: str, space: list[str]) -> None:
+    network = _network(prefix, f"{vnet}/subnets/{name}")
+    ranges = [_network(item, vnet) for item in space]
     if not any(item.version == network.version and network.subnet_of(item) for item in ranges):  # type: ignore[arg-type]
         raise ArmError(
             400,
             "NetcfgInvalidSubnet",
-            f"Subnet '{name}' is not valid in virtual network '{vnet.name}'.",
+            f"Subnet '{name}' is not valid in virtual network '{vnet}'.",
         )
 
 

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ArmError
-from ..http_types import Request
 
 MOST_TAGS, LONGEST_TAG_NAME, LONGEST_TAG_VALUE = 50, 512, 256
 _FORBIDDEN_IN_TAG_NAMES = "<>%&\\?/"
 _WRITES = ("PUT", "PATCH")
+_RESOURCE_ID = re.compile(
+    r"/(subscriptions/[^/]+/(resourceGroups/[^/]+/)?)?providers/[^/]+/[^/]+/[^/]+", re.IGNORECASE
+)
 
 
-def check_request(request: Request) -> None:
+def check_content(method: str, body: dict[str, Any]) -> None:
     """Refuse tags that no resource can have, and ids in the properties that are none.
 
     Raises:
         ArmError: 400.
     """
-    if request.method not in _WRITES:
-        return
-    try:
-        body = request.json()
-    except ValueError:
-        return  # the provider says what is wrong with it
-    if not isinstance(body, dict):
+    if method not in _WRITES:
         return
     _check_tags(body.get("tags"))
     for path, value in _ids(body.get("properties"), "properties"):
-        if not value.lower().startswith(("/subscriptions/", "/providers/")):
+        if not _RESOURCE_ID.match(value):
             raise _refusal(
                 "LinkedInvalidPropertyId",
                 f"Property id '{value}' at path '{path}' is invalid. Expect fully qualified"

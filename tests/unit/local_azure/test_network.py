@@ -70,7 +70,9 @@ def test_interfaces_that_cannot_be(world: VmWorld) -> None:
     subnet = world.subnet()
 
     assert world.call("PUT", target, {"location": "westus"}).status == 400
-    assert world.call("PUT", target, nic_body("")).error == "SubnetIsRequired"
+    assert world.call("PUT", target, nic_body("")).error == "LinkedInvalidPropertyId"
+    without = {"location": "westus", "properties": {"ipConfigurations": [{"name": "one"}]}}
+    assert world.call("PUT", target, without).error == "SubnetIsRequired"
     assert world.call("PUT", target, nic_body(f"{VNET}/subnets/no")).error == (
         "InvalidResourceReference"
     )
