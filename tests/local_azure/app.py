@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from email.utils import format_datetime
 from pathlib import Path
 
+from .arm.api_versions import check_api_version
+from .arm.batch import answer_batch, is_batch
+from .arm.governance import govern
 from .arm.operations import Operations
+from .arm.pages import paged
 from .arm.resources import Resources, need_group, new_guid
 from .arm.router import Router
 from .audit import Audit
@@ -34,6 +39,8 @@ from .storage.sas import SasRegistry
 
 CONTROL_PREFIX = "/_local/"
 BLOB_PREFIX = "/md-"
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_TWICE = re.compile(r"(/providers/[^/]+)//+", re.IGNORECASE)
 _OPEN_PATHS = ("/metadata/", "/msi/", "/common/discovery/", "/.well-known/", "/oauth2/")
 
 
@@ -109,6 +116,9 @@ class App:
             return self._guarded(request, self.blobs.handle)
         if area == "identity":
             return self._guarded(request, self._answer_identity)
+        if is_batch(request):
+            response = self._guarded(request, self._answer_batch)
+            return self._with_common_headers(request, response)
         with self.state.lock:
             if fault is not None and fault.kind == "fail_operation":
                 self.state.operations.fail_next = ArmError(fault.status, fault.code, fault.message)
@@ -141,22 +151,40 @@ class App:
 
     def _answer_management(self, request: Request) -> Response:
         self.identity.check(request)
-        if "api-version" not in request.query:
-            raise ArmError(
-                400,
-                "MissingApiVersionParameter",
-                "The api-version query parameter (?api-version=) is required for all requests.",
-                gateway=True,
-            )
+        request.path = _TWICE.sub(r"\1/", request.path)
+        version = request.query.get("api-version")
+        check_api_version(self.state.resources, request.path, version, self.state.clock.now())
         self.state.operations.settle()
         self._check_scope(request)
-        return _dispatch(self._management, request)
+        request.body = govern(
+            self.config.governance, self.state.resources, request.method, request.path, request.body
+        )
+        response = _dispatch(self._management, request)
+        size = self.config.limits.page_size
+        return paged(request, response, size, self.state.operations.base_url)
+
+    def _answer_batch(self, request: Request) -> Response:
+        self.identity.check(request)
+        check_api_version(
+            self.state.resources,
+            request.path,
+            request.query.get("api-version"),
+            self.state.clock.now(),
+        )
+        return answer_batch(request, lambda inner: self.handle(inner).response)
 
     def _check_scope(self, request: Request) -> None:
         parts = request.path.split("/")
         if len(parts) < 3 or parts[1].lower() != "subscriptions" or not parts[2]:
             return
         if parts[2].lower() != self.config.subscription.lower():
+            if not _GUID.fullmatch(parts[2]):
+                raise ArmError(
+                    400,
+                    "InvalidSubscriptionId",
+                    f"The provided subscription identifier '{parts[2]}' is malformed or invalid.",
+                    gateway=True,
+                )
             raise ArmError(
                 404,
                 "SubscriptionNotFound",

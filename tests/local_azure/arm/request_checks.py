@@ -45,6 +45,12 @@ def _check_tags(tags: Any) -> None:
         raise _refusal(
             "BadRequest", f"A resource can have {MOST_TAGS} tags; {len(tags)} were given."
         )
+    if len({name.lower() for name in tags}) < len(tags):
+        raise _refusal(
+            "InvalidRequestContent",
+            "The request content was invalid and could not be deserialized: 'An item with the same"
+            " key has already been added.'.",
+        )
     for name, value in tags.items():
         if not 0 < len(name) <= LONGEST_TAG_NAME or set(name) & set(_FORBIDDEN_IN_TAG_NAMES):
             raise _refusal(

@@ -12,7 +12,7 @@ from ..errors import ArmError, invalid_parameter
 from ..http_types import Response, json_response
 from ..state import State
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{0,79}[A-Za-z0-9_]")
 
 RATE = "x-ms-ratelimit-remaining-resource"
 
@@ -80,7 +80,7 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise invalid_parameter(
             f"The entity name '{name}' is invalid: it has 1 to 80 characters, which are letters,"
-            " digits, '_', '.' and '-'."
+            " digits, '_', '.' and '-', the last one a letter, a digit or '_'."
         )
 
 
