@@ -12,6 +12,7 @@ from .arm.api_versions import check_api_version
 from .arm.batch import answer_batch, is_batch
 from .arm.governance import govern
 from .arm.operations import Operations
+from .arm.other_types import add_other_types, not_answered
 from .arm.pages import paged
 from .arm.resources import Resources, need_group, new_guid
 from .arm.router import Router
@@ -26,11 +27,12 @@ from .compute.virtual_machines import VirtualMachines
 from .config import Config
 from .control import Control
 from .errors import ArmError
-from .faults import Fault, Faults, omit_range
+from .faults import Fault, Faults, omit_operation, omit_range
 from .http_server import Delivery
 from .http_types import Request, Response
 from .identity import Identity
 from .network import Network
+from .recorded_answers import recorded_answer
 from .resource_groups import ResourceGroups
 from .state import State
 from .storage.disk_store import DiskStore
@@ -40,6 +42,7 @@ from .storage.sas import SasRegistry
 CONTROL_PREFIX = "/_local/"
 BLOB_PREFIX = "/md-"
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SPOILED = {"omit_range": omit_range, "omit_operation": omit_operation}
 _TWICE = re.compile(r"(/providers/[^/]+)//+", re.IGNORECASE)
 _OPEN_PATHS = ("/metadata/", "/msi/", "/common/discovery/", "/.well-known/", "/oauth2/")
 
@@ -76,6 +79,7 @@ class App:
         ):
             provider(self.state).routes(self._management)
         self.state.operations.routes(self._management)
+        add_other_types(self._management)
         Control(self.state, self.identity, self.audit, self.faults).routes(self._control)
 
     def bind(self, base_url: str) -> None:
@@ -93,11 +97,11 @@ class App:
         if fault is not None and fault.is_held_before:
             self.faults.hold(fault)
         if fault is not None and fault.kind in ("status", "reset"):
-            response = _refusal(fault)
+            response = self._refusal(fault, request)
         else:
             response = self._answer(request, area, fault)
-        if fault is not None and fault.kind == "omit_range":
-            response = omit_range(response)
+        if fault is not None and fault.kind in _SPOILED:
+            response = _SPOILED[fault.kind](response)
         self.audit.record(request, response.status, area, fault.kind if fault else None)
         if fault is not None and not fault.is_held_before:
             self.faults.hold(fault)
@@ -110,6 +114,13 @@ class App:
             return "blob"
         opened = any(part in request.path for part in _OPEN_PATHS)
         return "identity" if opened and not request.path.startswith("/subscriptions") else "arm"
+
+    def _refusal(self, fault: Fault, request: Request) -> Response:
+        if fault.answer is not None:
+            error = recorded_answer(fault.answer, request, fault.retry_after, self.state.clock)
+            return self._with_common_headers(request, error.response())
+        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        return ArmError(fault.status, fault.code, fault.message, headers=headers).response()
 
     def _answer(self, request: Request, area: str, fault: Fault | None) -> Response:
         if area == "blob":
@@ -215,16 +226,6 @@ class App:
 def _dispatch(router: Router, request: Request) -> Response:
     found = router.find(request)
     if found is None:
-        raise ArmError(
-            404,
-            "InvalidResourceType",
-            f"Nothing in local Azure answers {request.method} {request.path}.",
-            gateway=True,
-        )
+        raise not_answered(request.method, request.path)
     handler, call = found
     return handler(call)
-
-
-def _refusal(fault: Fault) -> Response:
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return ArmError(fault.status, fault.code, fault.message, headers=headers).response()

@@ -13,6 +13,7 @@ from .network_model import (
     NIC_TYPE,
     SUBNET_TYPE,
     VNET_TYPE,
+    check_etag,
     check_subnet,
     interfaces_in,
     network_id,
@@ -62,6 +63,7 @@ class Network:
 
         def patch(call: Call) -> Response:
             found = self._need(call, kind)
+            check_etag(call, found)
             found.body["tags"] = call.body().get("tags") or {}
             touch(found)
             return json_response(200, self._answer(found))
@@ -96,7 +98,9 @@ class Network:
             )  # fmt: skip
         body["location"] = body["location"].replace(" ", "").lower()
         call.params["group"] = group.name
-        return body, self._state.resources.get(self._id(call, kind))
+        old = self._state.resources.get(self._id(call, kind))
+        check_etag(call, old)
+        return body, old
 
     def _answer(self, resource: Resource) -> dict[str, Any]:
         body = resource.answer()
@@ -108,6 +112,10 @@ class Network:
             ]
             if users:
                 body["properties"]["ipConfigurations"] = users
+        if resource.type.endswith("/publicIPAddresses"):
+            configuration = self._configuration_with(resource.id)
+            if configuration is not None:
+                body["properties"]["ipConfiguration"] = {"id": configuration}
         return body
 
     def _subnets(self, vnet: Resource) -> list[Resource]:
@@ -182,6 +190,7 @@ class Network:
     def _put_subnet(self, call: Call) -> Response:
         old = self._subnet(call)
         asked = call.body().get("properties") or {}
+        check_etag(call, old)
         subnet = new_subnet(self._state, self._vnet(call), call["name"], asked)
         return json_response(200 if old else 201, self._answer(subnet))
 
@@ -246,7 +255,7 @@ class Network:
             made = self._state.resources.put(
                 Resource(identity, f"Microsoft.Network/{kind}", answer)
             )
-            return json_response(200 if old else 201, made.answer())
+            return json_response(200 if old else 201, self._answer(made))
 
         return put
 
@@ -270,6 +279,15 @@ class Network:
             return Response(200)
 
         return delete
+
+    def _configuration_with(self, identity: str) -> str | None:
+        """The IP configuration that has a public address."""
+        for nic in self._state.resources.of_type(NIC_TYPE):
+            for item in nic.properties["ipConfigurations"]:
+                held = item["properties"].get("publicIPAddress") or {}
+                if held.get("id", "").lower() == identity.lower():
+                    return item["id"]
+        return None
 
     def _user(self, identity: str) -> str | None:
         """The interface that refers to a security group or a public address."""

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from .arm.resources import Resource, new_guid
+from .arm.router import Call
 from .errors import ArmError
 from .state import State
 
@@ -30,6 +31,25 @@ def new_etag() -> str:
 def touch(resource: Resource) -> None:
     """Give a resource that changed a new etag."""
     resource.body["etag"] = new_etag()
+
+
+def check_etag(call: Call, held: Resource | None) -> None:
+    """Refuse a change by somebody who has read something else; assumed for ``If-None-Match``.
+
+    Code and status are quoted in cloud-provider-azure#9729, the words are those of the compute
+    provider.
+
+    Raises:
+        ArmError: 412.
+    """
+    wanted, unwanted = (call.request.headers.get(name) for name in ("if-match", "if-none-match"))
+    etag = None if held is None else held.body.get("etag")
+    if wanted is not None and (held is None or wanted not in ("*", etag)):
+        text = f"Etag provided in if-match header {wanted} does not match etag {etag} of resource."
+        raise ArmError(412, "PreconditionFailed", text)
+    if unwanted == "*" and held is not None:
+        text = f"If-None-Match is '*', and {held.id} exists."
+        raise ArmError(412, "PreconditionFailed", text)
 
 
 def prefixes(subnet: Resource) -> list[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ..errors import ArmError
 from ..providers import REGIONS, RESOURCE_VERSIONS, namespace_of, versions_of
+from .other_types import OTHER_TYPES
 from .resources import Resources
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(-[a-z.]+)?", re.IGNORECASE)
@@ -34,6 +35,8 @@ def check_api_version(resources: Resources, path: str, version: str | None, now:
             raise _invalid(version, RESOURCE_VERSIONS)
         return
     namespace = namespace_of(found[1])
+    if namespace is None and found[1].lower() in [name.lower() for name in OTHER_TYPES]:
+        return
     if namespace is None:
         raise ArmError(
             404, "InvalidResourceNamespace",

@@ -364,3 +364,26 @@ def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="governance"):
         config.update({"governance": wrong})
     assert config == Config()
+
+
+# -- what local Azure has none of
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Microsoft.Compute/diskEncryptionSets", "Microsoft.Compute/virtualMachineScaleSets",
+        "Microsoft.Authorization/locks", "Microsoft.RecoveryServices/vaults",
+        "Microsoft.Storage/storageAccounts", "Microsoft.Network/loadBalancers",
+    ],
+)  # fmt: skip
+def test_lists_of_other_types_are_empty(azure: Client, kind: str) -> None:
+    for scope in ("", "resourceGroups/group/"):
+        answer = azure.call("GET", f"{scope}providers/{kind}", version="2023-09-01")
+        assert (answer.status, answer.body) == (200, {"value": []})
+    one = f"resourceGroups/group/providers/{kind}/one"
+    refused(azure.call("GET", one, version="2023-09-01"), 404, "ResourceNotFound")
+    answer = azure.call("PUT", one, {"location": "westeurope"}, "2023-09-01")
+    assert "Nothing in local Azure answers PUT /subscriptions/" in by_gateway(
+        answer, 404, "InvalidResourceType"
+    )
