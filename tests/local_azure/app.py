@@ -60,6 +60,7 @@ class App:
         self.audit = Audit(clock)
         self.faults = Faults()
         self.blobs = BlobService(self.state.sas, clock)
+        self._spent: dict[str, int] = {}
         self._management = Router()
         self._open = Router()
         self._control = Router()
@@ -205,6 +206,13 @@ class App:
         if len(parts) > 5 and parts[3].lower() == "resourcegroups":
             need_group(self.state.resources, parts[2], parts[4])
 
+    def _remaining(self, request: Request) -> dict[str, str]:
+        """How many requests Resource Manager would still take this hour; nothing runs out here."""
+        kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
+        self._spent[kind] = self._spent.get(kind, 0) + 1
+        left = max(1, (15000 if kind == "deletes" else 12000) - self._spent[kind])
+        return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(left)}
+
     def _with_common_headers(self, request: Request, response: Response) -> Response:
         request_id = new_guid()
         headers = {
@@ -216,6 +224,7 @@ class App:
             "x-ms-correlation-request-id": request.headers.get(
                 "x-ms-correlation-request-id", request_id
             ),
+            **self._remaining(request),
             **response.headers,
         }
         if client_id := request.headers.get("x-ms-client-request-id"):

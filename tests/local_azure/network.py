@@ -15,6 +15,7 @@ from .network_model import (
     VNET_TYPE,
     check_etag,
     check_subnet,
+    default_rules,
     interfaces_in,
     network_id,
     new_etag,
@@ -247,9 +248,11 @@ class Network:
                 "name": call["name"], "id": identity, "etag": new_etag(),
                 "type": f"Microsoft.Network/{kind}", "location": body["location"], **kept,
             }  # fmt: skip
+            if kind == "publicIPAddresses":
+                answer["sku"] = {"name": "Standard", "tier": "Regional", **(body.get("sku") or {})}
             guid = old.properties["resourceGuid"] if old else new_guid()
             answer["properties"] = {
-                **_plain_defaults(kind, body), **(body.get("properties") or {}),
+                **_plain_defaults(kind, identity, body), **(body.get("properties") or {}),
                 "provisioningState": "Succeeded", "resourceGuid": guid,
             }  # fmt: skip
             made = self._state.resources.put(
@@ -302,9 +305,9 @@ class Network:
         return None
 
 
-def _plain_defaults(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+def _plain_defaults(kind: str, identity: str, body: dict[str, Any]) -> dict[str, Any]:
     if kind == "networkSecurityGroups":
-        return {"securityRules": [], "defaultSecurityRules": []}
+        return {"securityRules": [], "defaultSecurityRules": default_rules(identity)}
     properties = body.get("properties") or {}
     made = {"publicIPAllocationMethod": "Dynamic", "publicIPAddressVersion": "IPv4",
             "idleTimeoutInMinutes": 4, "ipTags": []}  # fmt: skip

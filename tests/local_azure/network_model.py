@@ -52,6 +52,34 @@ def check_etag(call: Call, held: Resource | None) -> None:
         raise ArmError(412, "PreconditionFailed", text)
 
 
+# Name, priority, direction, source, destination, access.
+_DEFAULT_RULES = (
+    ("AllowVnetInBound", 65000, "Inbound", "VirtualNetwork", "VirtualNetwork", "Allow"),
+    ("AllowAzureLoadBalancerInBound", 65001, "Inbound", "AzureLoadBalancer", "*", "Allow"),
+    ("DenyAllInBound", 65500, "Inbound", "*", "*", "Deny"),
+    ("AllowVnetOutBound", 65000, "Outbound", "VirtualNetwork", "VirtualNetwork", "Allow"),
+    ("AllowInternetOutBound", 65001, "Outbound", "*", "Internet", "Allow"),
+    ("DenyAllOutBound", 65500, "Outbound", "*", "*", "Deny"),
+)
+
+
+def default_rules(group_id: str) -> list[dict[str, Any]]:
+    """The rules that every network security group has."""
+    return [
+        {
+            "name": name, "id": f"{group_id}/defaultSecurityRules/{name}", "etag": new_etag(),
+            "type": "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
+            "properties": {
+                "provisioningState": "Succeeded", "protocol": "*", "access": access,
+                "priority": priority, "direction": direction, "sourcePortRange": "*",
+                "destinationPortRange": "*", "sourceAddressPrefix": source,
+                "destinationAddressPrefix": destination,
+            },
+        }
+        for name, priority, direction, source, destination, access in _DEFAULT_RULES
+    ]  # fmt: skip
+
+
 def prefixes(subnet: Resource) -> list[str]:
     """The address prefixes of a subnet, in whichever of the two ways it was given them."""
     one = subnet.properties.get("addressPrefix")

@@ -387,3 +387,9 @@ def test_lists_of_other_types_are_empty(azure: Client, kind: str) -> None:
     assert "Nothing in local Azure answers PUT /subscriptions/" in by_gateway(
         answer, 404, "InvalidResourceType"
     )
+
+
+def test_what_remains_counts_down(azure: Client) -> None:
+    name = "x-ms-ratelimit-remaining-subscription-reads"
+    first, second = (azure.call("GET", "resourceGroups").headers[name] for _ in range(2))
+    assert int(second) == int(first) - 1

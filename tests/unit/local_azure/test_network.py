@@ -284,3 +284,12 @@ def test_a_network_that_is_refused_is_as_it_was(world: VmWorld) -> None:
         body = {"location": "westus", "properties": {"addressSpace": space, "subnets": subnets}}
         assert world.call("PUT", VNET, body).status == 400
         assert world.get(VNET) == before
+
+
+def test_what_the_service_adds(world: VmWorld) -> None:
+    rules = f"{NETWORK}/networkSecurityGroups/rules"
+    made = world.call("PUT", rules, {"location": "westus"}).body["properties"]
+    assert [rule["name"] for rule in made["defaultSecurityRules"]][2::3] == [
+        "DenyAllInBound", "DenyAllOutBound",
+    ]  # fmt: skip
+    assert world.get(public_address(world))["sku"] == {"name": "Standard", "tier": "Regional"}
