@@ -5,7 +5,8 @@ form than the model is refused before any rule looks at it. The refusals of the 
 and of Resource Manager in front of it are quoted in jclouds-labs#394 (enumeration),
 cloud-provider-azure#8919 (unknown member), azure-sdk-for-net#3487 (unknown member beside the
 properties), managed-disks-powershell-getting-started#5 (SKU without a name),
-azure-powershell#8651 (object in place of a list), azure-sdk-for-java#29811 (SKU of a snapshot);
+azure-powershell#8651 (object in place of a list), azure-sdk-for-java#29811 (SKU of a snapshot),
+ansible-collections/azure#792 (of a disk);
 those of the network provider in azure-xplat-cli#497 and AZ-700#153.
 """
 
@@ -178,6 +179,8 @@ class _Checker:
             raise _gateway("Required property 'name' not found in 'sku'.")
         choices = shape.members["name"].kind.choices if shape and "name" in shape.members else ()
         if isinstance(name, str) and choices and not _is_choice(name, choices):
+            if self.form.title == "Disk":
+                raise invalid_parameter(f"SKU {name} is not available.", "sku")
             raise invalid_parameter(
                 f"SKU {name} is not supported for resource type {self.form.title} in this region."
                 f" Supported SKUs for this region are {','.join(choices)}",

@@ -372,3 +372,9 @@ def test_models_of_older_packages() -> None:
     assert inner.members["diskSizeGB"].kind.plain is int
     assert inner.members["shown"].read_only
     assert inner.members["disks"].kind.items == body_models.Kind(model="Other")
+
+
+def test_the_sku_of_a_disk(world: VmWorld) -> None:
+    for method in ("PUT", "PATCH"):
+        answer = refused(world, method, DISK, {**disk_body(), "sku": {"name": "Nonsense_LRS"}})
+        assert answer.message == "SKU Nonsense_LRS is not available."
