@@ -155,7 +155,7 @@ def _check_disk_limits(state: State, disk: Resource) -> None:
     times: list[datetime] = disk.hidden.setdefault("snapshot_times", [])
     times[:] = [moment for moment in times if now - moment < _WINDOW]
     if len(times) >= limits.snapshots_per_disk_5_minutes:
-        raise too_many_requests(state)
+        raise too_many_requests(state, "HighCostSnapshotCreateHydrate")
     if len(_snapshots_of(state, disk)) >= limits.snapshots_per_disk:
         raise conflict(
             "OperationNotAllowed",

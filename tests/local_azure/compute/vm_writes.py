@@ -336,15 +336,15 @@ def _untagged(body: dict[str, Any]) -> dict[str, Any]:
 
 def _change_envelope(vm: Resource, request: dict[str, Any], *, merge: bool) -> None:
     """Take over what lies beside the properties, keeping the order of the members."""
-    properties = vm.body.pop("properties")
+    made = {key: value for key, value in vm.body.items() if key != "properties"}
     if "tags" in request:
-        vm.body.pop("tags", None)
+        made.pop("tags", None)
         if request["tags"] is not None:
-            vm.body["tags"] = request["tags"]
+            made["tags"] = request["tags"]
     if request.get("identity"):
-        held = vm.body.pop("identity", {}) if merge else {}
+        held = made.pop("identity", {}) if merge else {}
         identity = merged_identity(held, request["identity"])
         if identity["type"].lower() != "none":
             known = held.get("userAssignedIdentities") or {}
-            vm.body["identity"] = identity_body(identity, pending=merge, known=known)
-    vm.body["properties"] = properties
+            made["identity"] = identity_body(identity, pending=merge, known=known)
+    vm.body = {**made, "properties": vm.properties}

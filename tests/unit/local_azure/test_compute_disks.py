@@ -115,7 +115,7 @@ def test_a_copy_keeps_the_bytes_of_its_moment(world: World) -> None:
         (copy_of(f"{COMPUTE}/disks/source") | {"location": "eastus"}, 404, "NotFound"),
         (EMPTY | {"properties": {"creationData": {"createOption": "Attach"}}}, 400,
          "InvalidParameter"),
-        (EMPTY | {"properties": {"creationData": "x"}}, 400, "InvalidParameter"),
+        (EMPTY | {"properties": {"creationData": "x"}}, 400, "BadRequest"),
     ],
 )  # fmt: skip
 def test_bad_requests(world: World, body: dict[str, object], status: int, code: str) -> None:

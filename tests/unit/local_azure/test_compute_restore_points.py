@@ -412,7 +412,10 @@ def test_the_key_of_a_copy(world: World, points: str) -> None:
     source = make(world, f"{points}/p1")
     collection = points.removesuffix("/restorePoints")
     far = world.collection("Far", collection, "eastus")
-    key = {"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSet": {"id": "/des"}}
+    key = {
+        "type": "EncryptionAtRestWithCustomerKey",
+        "diskEncryptionSet": {"id": f"{COMPUTE}/diskEncryptionSets/des"},
+    }
     wanted = {"encryption": key, "sourceDiskRestorePoint": {"id": drp(source)}}
     body = copy_body(source["id"])
     body["properties"]["sourceMetadata"] = {
