@@ -321,7 +321,9 @@ class Backup:
                 throttle=Throttle(request.bandwidth, Interruptible(self._clock, together.check)),
                 check=together.check,
             )  # fmt: skip
-            transfer = Transfer(self._access, self._clock, repository, reader, http, run)
+            transfer = Transfer(
+                self._access, self._clock, repository, reader, http, run, together.check
+            )
             try:
                 images = together.run(
                     partial(

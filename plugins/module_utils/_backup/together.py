@@ -46,6 +46,10 @@ class Together:
             raise Stopped
         self._check()
 
+    def stop(self) -> None:
+        """End the work at its next check. Thread-safe."""
+        self._stop.set()
+
     def run(self, calls: Iterable[Callable[[], Any]]) -> list[Any]:
         """The results in the order of the calls.
 
@@ -58,7 +62,7 @@ class Together:
             wait(jobs)
         except BaseException:
             # Ctrl-C or SIGTERM, in the thread that waits.
-            self._stop.set()
+            self.stop()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -74,7 +78,7 @@ class Together:
             with self._lock:
                 if self._failure is None:
                     self._failure = error
-            self._stop.set()
+            self.stop()
             raise
 
 

@@ -41,6 +41,7 @@ class Transfer:
 
     Args:
         open_access: access to the bytes of a snapshot or disk restore point, given back on exit.
+        check: called before each request; raises when the work has to end.
         warnings: what the user should know of the disks that were read.
     """
 
@@ -50,6 +51,7 @@ class Transfer:
     reader: DiskReader
     http: HttpPool
     run: str
+    check: Callable[[], None] = lambda: None
     warnings: list[str] = field(default_factory=list)
 
     def read(self, disk: BackupDisk, asked: str, decision: Decision, source: str) -> DiskImage:
@@ -69,10 +71,10 @@ class Transfer:
         sums = {"allocated": 0, "changed": 0, "cleared": 0}
         with (
             self.open_access(source) as access,
-            PageRanges(self.clock, check=self.reader.look) as ranges,
+            PageRanges(self.clock, check=self.check) as ranges,
         ):
-            clock = Interruptible(self.clock, self.reader.look)
-            blob = PageBlob(access, self.http, clock, check=self.reader.look)
+            clock = Interruptible(self.clock, self.check)
+            blob = PageBlob(access, self.http, clock, check=self.check)
             image.size = blob.disk_size()
             if decision.level != FULL:
                 try:
@@ -135,7 +137,7 @@ class Transfer:
 
         def counted(older: Access) -> Any:
             for change in ranges.changed(access, older, Range(0, image.size)):
-                self.reader.look()
+                self.check()
                 sums["cleared" if change.cleared else "changed"] += change.end - change.start
                 yield change
 
@@ -167,6 +169,6 @@ class Transfer:
 
     def _count(self, found: Any, sums: dict[str, Any]) -> Any:
         for start, end in found:
-            self.reader.look()
+            self.check()
             sums["allocated"] += end - start
             yield start, end

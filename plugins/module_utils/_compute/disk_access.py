@@ -13,6 +13,7 @@ from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._errors import AzureError, InputError, NotFound, OperationFailed, VmguardError
 from .ids import ResourceId
+from .passing import wait_out
 
 DEFAULT_SECONDS = 4 * 3600
 REVOKE_ATTEMPTS = 3
@@ -29,6 +30,8 @@ _KINDS = {"disks": ("disks", "disk"), "snapshots": ("snapshots", "snapshot")}
 def grant(arm: ArmClient, resource_id: str, seconds: int, access: str = "Read") -> str:
     """A signed URL to the bytes. While one is valid, Azure extends it and gives it again.
 
+    What passes by itself, such as a change of the resource, is waited out.
+
     Args:
         resource_id: of a managed disk, a snapshot or a disk restore point.
         seconds: how long it is good for.
@@ -41,10 +44,14 @@ def grant(arm: ArmClient, resource_id: str, seconds: int, access: str = "Read") 
     """
     operations, address, _label = _target(arm, resource_id)
     body = {"access": access, "durationInSeconds": seconds}
-    found: Any = arm.run(
-        f"{operations}.begin_grant_access", resource_id, *address, body=body,
-        final_state_via="location",
-    )  # fmt: skip
+
+    def ask() -> Any:
+        return arm.run(
+            f"{operations}.begin_grant_access", resource_id, *address, body=body,
+            final_state_via="location",
+        )  # fmt: skip
+
+    found = wait_out(arm, ask)
     url = _signed_url(found)
     if not url:
         raise AzureError(

@@ -11,6 +11,7 @@ from typing import Any
 from .._arm.client import ArmClient
 from .._errors import InputError, NotFound
 from .ids import ResourceId
+from .passing import wait_out
 from .storage_profile import access_properties
 
 Raw = dict[str, Any]
@@ -56,6 +57,8 @@ def list_snapshots(arm: ArmClient, group: str | None = None) -> list[Raw]:
 def put_snapshot(arm: ArmClient, snapshot_id: str, body: Raw, wait: bool = True) -> Raw:
     """Create a snapshot, or change what can be changed about it.
 
+    What passes by itself, such as another change of the same disk, is waited out.
+
     Returns:
         The snapshot as Azure has it then; without ``wait`` its first answer.
 
@@ -65,9 +68,13 @@ def put_snapshot(arm: ArmClient, snapshot_id: str, body: Raw, wait: bool = True)
         OperationTimeout: it is not ready yet, and the deadline has passed.
     """
     group, name = _address(arm, snapshot_id)
-    return arm.run(
-        "snapshots.begin_create_or_update", snapshot_id, group, name, body=body, wait=wait
-    )
+
+    def put() -> Raw:
+        return arm.run(
+            "snapshots.begin_create_or_update", snapshot_id, group, name, body=body, wait=wait
+        )
+
+    return wait_out(arm, put)
 
 
 def delete_snapshot(arm: ArmClient, snapshot_id: str, wait: bool = True) -> None:

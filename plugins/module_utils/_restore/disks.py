@@ -18,7 +18,7 @@ from .._arm.client import ArmClient
 from .._compute.disk_access import revoke
 from .._compute.disks import delete_disk, find_disk, get_disk, put_disk, update_disk
 from .._compute.ids import same_id
-from .._compute.virtual_machines import is_passing
+from .._compute.passing import passing
 from .._errors import AzureError, Conflict, InputError, VmguardError, WaitInterrupted
 from . import journal as records
 from .journal import Journal
@@ -319,7 +319,7 @@ class Maker:
                     fresh = get_disk(self._arm, planned.id)
                     update_disk(self._arm, planned.id, _unfinished(planned, fresh))
             except AzureError as error:
-                if not is_passing(error) or attempt == _MOST_CHANGES:
+                if not passing(error) or attempt == _MOST_CHANGES:
                     raise
                 self._arm.deadline.pause(_PAUSE)
             seen = get_disk(self._arm, planned.id)
