@@ -322,8 +322,9 @@ class Backup:
                 check=together.check,
             )  # fmt: skip
             transfer = Transfer(
-                self._access, self._clock, repository, reader, http, run, together.check
-            )
+                self._access, self._clock, repository, reader, http, run, together.check,
+                self._arm.deadline.seconds,
+            )  # fmt: skip
             try:
                 images = together.run(
                     partial(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._clock import SystemClock
+from .._disk.governor import PATIENCE, Governor
 from .._disk.http import HttpPool
 from .._disk.page_blob import Access, PageBlob
 from .._disk.page_ranges import Changed, DiffUnavailable, PageRanges
@@ -42,6 +43,7 @@ class Transfer:
     Args:
         open_access: access to the bytes of a snapshot or disk restore point, given back on exit.
         check: called before each request; raises when the work has to end.
+        patience: seconds for which Azure may refuse all requests to a disk as too many.
         warnings: what the user should know of the disks that were read.
     """
 
@@ -52,6 +54,7 @@ class Transfer:
     http: HttpPool
     run: str
     check: Callable[[], None] = lambda: None
+    patience: float = PATIENCE
     warnings: list[str] = field(default_factory=list)
 
     def read(self, disk: BackupDisk, asked: str, decision: Decision, source: str) -> DiskImage:
@@ -69,12 +72,13 @@ class Transfer:
         )  # fmt: skip
         stats = Stats()
         sums = {"allocated": 0, "changed": 0, "cleared": 0}
+        clock = Interruptible(self.clock, self.check)
+        governor = Governor(clock, self.patience)
         with (
             self.open_access(source) as access,
-            PageRanges(self.clock, check=self.check) as ranges,
+            PageRanges(clock, check=self.check, governor=governor) as ranges,
         ):
-            clock = Interruptible(self.clock, self.check)
-            blob = PageBlob(access, self.http, clock, check=self.check)
+            blob = PageBlob(access, self.http, clock, check=self.check, governor=governor)
             image.size = blob.disk_size()
             if decision.level != FULL:
                 try:
@@ -84,6 +88,12 @@ class Transfer:
                     image.fallback = getattr(error, "message", str(error))
             if image.level == FULL:
                 self._full(image, blob, access, ranges, stats, sums)
+            untold = ranges.untold
+        if untold:
+            self.warnings.append(
+                f"Azure did not tell in time which bytes of {image.name} are allocated or changed:"
+                f" {-(-untold >> 20)} MiB were read as if they were."
+            )
         seconds = round(self.clock.monotonic() - began, 3)
         counted = {
             "audited": stats.audited, "read": stats.read, "new": stats.new, "stored": stats.stored

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from .._clock import SystemClock
 from .._errors import AzureError, Conflict, NotFound, Throttled, VmguardError
+from .governor import Governor, growing_pause
 from .http import Answer, HttpPool, TransferFailed
 from .vhd import FOOTER_SIZE, check_footer
 
@@ -25,8 +26,11 @@ PAGE = 512
 MOST_READ = 8 << 20
 MOST_WRITTEN = 4 << 20
 ATTEMPTS = 5
-FIRST_PAUSE, LONGEST_PAUSE, LONGEST_RETRY_AFTER = 0.5, 30.0, 300.0
-_PASSING = (408, 429, 500, 502, 503, 504)
+LONGEST_RETRY_AFTER = 300.0
+_PASSING = (408, 500, 502, 504)
+_THROTTLED, _BUSY = 429, 503
+# The service could not answer in its own time.
+TIMED_OUT = "OperationTimedOut"
 _REFUSED = 403
 # Azure saw other bytes than were sent.
 _DAMAGED_ON_THE_WAY = ("Md5Mismatch",)
@@ -36,6 +40,10 @@ _ABSENT = "The snapshot or disk may have been deleted while it was in use."
 _DENIED = (
     "Check that nothing else revokes the access to it, and that its network settings"
     " (networkAccessPolicy, publicNetworkAccess) let this machine in."
+)
+_TOO_MUCH = (
+    "Azure limits the requests and bytes per second of each disk: run it at another time, with fewer"
+    " parallel_transfers, or with a longer wait_timeout."
 )
 
 
@@ -64,11 +72,15 @@ class NotAVhd(VmguardError):
 class Exchanges:
     """Exchanges with a blob that are tried again when what went wrong may pass.
 
-    After 403 the URL is renewed. Pauses grow; Retry-After is obeyed.
+    After 403 the URL is renewed. Pauses grow; Retry-After is obeyed. What is refused as too much
+    (429, 503, a time-out of the service) slows all down that share the governor, and is tried for
+    as long as its patience lasts.
 
     Args:
-        attempts: in all; renewals of the URL do not count.
+        attempts: in all; renewals of the URL and what is refused as too much do not count.
         check: called before each attempt; raises when the work has to stop.
+        governor: shared by what reads and writes one disk; None for one of its own.
+        slow_attempts: how often what the service has no time for is asked; None for no limit.
     """
 
     def __init__(
@@ -76,10 +88,14 @@ class Exchanges:
         clock: SystemClock,
         attempts: int = ATTEMPTS,
         check: Callable[[], None] = lambda: None,
+        governor: Governor | None = None,
+        slow_attempts: int | None = None,
     ) -> None:
         self._clock = clock
         self._attempts = attempts
         self._check = check
+        self._governor = governor or Governor(clock)
+        self._slow_attempts = slow_attempts or float("inf")
 
     def run(
         self, send: Callable[[str], Answer], access: Access, what: str, *others: Access, done: int
@@ -100,39 +116,50 @@ class Exchanges:
             AzureError: refused.
             VmguardError: of ``check``.
         """
-        failures = renewals = 0
+        failures = renewals = slow = 0
         while True:
             self._check()
             url = access.url()
             seen = [(other, other.url()) for other in others]
             try:
-                answer = _expected(send(url), done)
+                with self._governor.turn(self._check) as turn:
+                    answer = _expected(send(url), done)
             except TransferFailed as error:
                 failures += 1
-                if failures >= self._attempts or not error.passing:
+                slow += error.slow
+                enough = failures >= self._attempts or slow >= self._slow_attempts
+                if enough or not error.passing:
                     raise _gave_up(error, what, failures) from error
-                self._clock.sleep(_pause(failures))
+                self._clock.sleep(growing_pause(failures))
                 continue
             if answer.status == done:
+                self._governor.went_well(turn)
                 return answer
             if _may_be_expired(answer) and renewals < _MOST_RENEWALS:
                 renewals += 1
                 for one, old in [(access, url), *seen]:
                     one.renew(old)
                 continue
+            if _is_too_much(answer):
+                slow += answer.status != _THROTTLED
+                goes_on = self._governor.refused(turn, _retry_after(answer))
+                if slow >= self._slow_attempts or not goes_on:
+                    raise refusal(answer, what)
+                continue
             passing = answer.status in _PASSING or error_code(answer) in _DAMAGED_ON_THE_WAY
             failures += passing
             if not passing or failures >= self._attempts:
                 raise refusal(answer, what)
-            self._clock.sleep(_retry_after(answer) or _pause(failures))
+            self._clock.sleep(_retry_after(answer) or growing_pause(failures))
 
 
 class PageBlob:
     """One disk or snapshot as a page blob. Thread-safe.
 
     Args:
-        attempts: for each request; renewals of the URL do not count.
+        attempts: for each request; as ``Exchanges`` counts them.
         check: called before each attempt; raises when the work has to stop.
+        governor: of the disk, where others read or write it as well.
     """
 
     def __init__(
@@ -143,10 +170,11 @@ class PageBlob:
         *,
         attempts: int = ATTEMPTS,
         check: Callable[[], None] = lambda: None,
+        governor: Governor | None = None,
     ) -> None:
         self.access = access
         self._http = http
-        self._exchanges = Exchanges(clock, attempts, check)
+        self._exchanges = Exchanges(clock, attempts, check, governor)
 
     @property
     def name(self) -> str:
@@ -283,7 +311,7 @@ def refusal(answer: Answer, what: str) -> AzureError:
     kinds: dict[int, type[AzureError]] = {
         404: NotFound, 409: Conflict, 412: Conflict, 429: Throttled
     }  # fmt: skip
-    hints = {404: _ABSENT, _REFUSED: _DENIED}
+    hints = {404: _ABSENT, _REFUSED: _DENIED, _THROTTLED: _TOO_MUCH, _BUSY: _TOO_MUCH}
     return kinds.get(status, AzureError)(
         f"Azure refuses to {what} ({code or f'HTTP {status}'}): {reason}",
         code=code or f"HTTP{status}",
@@ -300,18 +328,20 @@ def _may_be_expired(answer: Answer) -> bool:
     return answer.status == _REFUSED and error_code(answer) != "AuthorizationPermissionMismatch"
 
 
+def _is_too_much(answer: Answer) -> bool:
+    """Whether it would be taken if less were asked for at once."""
+    return answer.status in (_THROTTLED, _BUSY) or error_code(answer) == TIMED_OUT
+
+
 def _gave_up(error: VmguardError, what: str, attempts: int) -> TransferFailed:
     often = f" after {attempts} attempts" if attempts > 1 else ""
     return TransferFailed(
         f"Could not {what}{often}: {error.message}",
         passing=False,
+        slow=error.slow,
         operation=what,
         hint=error.hint,
     )
-
-
-def _pause(failures: int) -> float:
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
 
 
 def _retry_after(answer: Answer) -> float | None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._compute.disk_access import ArmAccess
+from .._disk.governor import Governor
 from .._disk.http import HttpPool
 from .._disk.page_blob import PageBlob
 from .._disk.vhd import footer
@@ -74,7 +75,8 @@ class Uploader:
         with ArmAccess(
             arm, disk_id, clock=self._clock, seconds=SAS_SECONDS, access="Write"
         ) as access:
-            blob = PageBlob(access, self._http, self._clock)
+            governor = Governor(self._clock, arm.deadline.seconds)
+            blob = PageBlob(access, self._http, self._clock, check=check, governor=governor)
             writer = DiskWriter(
                 self._repository, self._pool,
                 workers=self._workers, throttle=self._throttle, check=check,
