@@ -16,10 +16,12 @@ class Durations:
     restore_point_create: float = 0.0
     restore_point_copy: float = 0.0
     restore_point_replication: float = 0.0
+    restore_point_hydration: float = 0.0
     restore_point_delete: float = 0.0
     disk_write: float = 0.0
     snapshot_write: float = 0.0
     snapshot_replication: float = 0.0
+    snapshot_hydration: float = 0.0
     access: float = 0.0
     delete: float = 0.0
     vm_write: float = 0.0
@@ -28,7 +30,10 @@ class Durations:
 
 @dataclass
 class Limits:
-    """Documented limits of the service (compute-throttling, restore points, snapshots)."""
+    """Documented limits of the service (compute-throttling, restore points, snapshots).
+
+    ``cores`` is the quota of a subscription and region; deallocated machines count.
+    """
 
     restore_points_per_hour: int = UNLIMITED
     restore_point_copies_per_hour: int = UNLIMITED
@@ -37,6 +42,7 @@ class Limits:
     snapshots_per_disk_5_minutes: int = UNLIMITED
     sas_per_snapshot_family: int = 5
     snapshot_copies_in_parallel: int = 100
+    cores: int = UNLIMITED
 
 
 @dataclass
@@ -134,10 +140,12 @@ def profile(name: str) -> Config:
                 restore_point_create=36,
                 restore_point_copy=6,
                 restore_point_replication=300,
+                restore_point_hydration=300,
                 restore_point_delete=5,
                 disk_write=1,
                 snapshot_write=1,
                 snapshot_replication=300,
+                snapshot_hydration=300,
                 access=0.2,
                 delete=0.2,
                 vm_write=60,

@@ -19,7 +19,7 @@ from ..storage.vhdx import VhdxBlob
 from .disk_model import sector_size
 from .tracked import empty_answer, source_not_found
 
-SHORTEST, LONGEST = 60, 4_294_967_295
+SHORTEST, LONGEST = 60, 60 * 24 * 3600  # seconds; the longest since February 2025
 _FORMAT_SINCE = "2023-01-02"
 GUEST_STATE_SIZE = 4 * MIB
 
@@ -192,7 +192,8 @@ def _asked(body: dict[str, Any]) -> tuple[str, int]:
     if not SHORTEST <= seconds <= LONGEST:
         raise invalid_parameter(
             f"The value '{seconds}' of parameter 'durationInSeconds' is out of range. The value"
-            f" must be between '{SHORTEST}' and '{LONGEST}', inclusive."
+            f" must be between '{SHORTEST}' and '{LONGEST}', inclusive.",
+            "durationInSeconds",
         )
     return access, seconds
 

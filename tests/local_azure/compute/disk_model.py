@@ -22,10 +22,6 @@ _PREMIUM_TIERS = (
     (4096, "P50", 7500, 250), (8192, "P60", 16000, 500), (16384, "P70", 18000, 750),
     (32768, "P80", 20000, 900),
 )  # fmt: skip
-NETWORK_CHOICES = {
-    "networkAccessPolicy": ("AllowAll", "AllowPrivate", "DenyAll"),
-    "publicNetworkAccess": ("Enabled", "Disabled"),
-}
 _SKU_TIERS = {"premium": "Premium", "premiumv2": "Premium", "ultrassd": "Ultra"}
 
 

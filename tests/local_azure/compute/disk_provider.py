@@ -11,19 +11,19 @@ from ..arm.operations import DISK_OPERATIONS
 from ..arm.resources import Resource
 from ..arm.router import Call, Router
 from ..clock import wire_time
-from ..errors import ArmError, conflict, invalid_parameter
+from ..errors import ArmError, conflict
 from ..http_types import Response, json_response
 from ..state import State
 from .access import Access, active_access_error, in_use, refresh
-from .content import Content
-from .disk_model import NETWORK_CHOICES, delete_disk, sku_tier
+from .content import Content, check_instant_access
+from .disk_model import delete_disk, sku_tier
 from .disk_update import DiskUpdate, check_creation_data, check_unchanged
+from .enumerations import DISK, check_choices, check_sku
 from .tracked import (
     DISK_DELETE_RATE,
     DISK_WRITE_RATE,
     GET_RATE,
     add_routes,
-    check_choices,
     check_location,
     disk_write_answer,
     empty_answer,
@@ -35,7 +35,6 @@ from .tracked import (
 )
 
 DEFAULT_SKU = "Standard_LRS"
-LONGEST_ACCESS = 60 * 24 * 3600  # seconds
 _FORGOTTEN = 10  # seconds until a deleted one is nothing to Resource Manager either; assumed
 
 
@@ -45,6 +44,7 @@ class DiskProvider(ABC):
     Attributes:
         type: the full resource type; ``kind``: its last part.
         noun: what messages call one.
+        skus: the SKUs that one can have.
         echoed: what the first answer repeats of a request, beside its properties.
         create_rate, access_rate: the headers with the calls that remain.
     """
@@ -52,6 +52,7 @@ class DiskProvider(ABC):
     type: ClassVar[str]
     kind: ClassVar[str]
     noun: ClassVar[str]
+    skus: ClassVar[tuple[str, ...]]
     echoed: ClassVar[tuple[str, ...]]
     create_rate: ClassVar[dict[str, str]]
     access_rate: ClassVar[dict[str, str]]
@@ -150,6 +151,7 @@ class DiskProvider(ABC):
     def _create(self, call: Call) -> Response:
         body = call.body()
         location = new_location(self._state, call, body)
+        self._check_values(body)
         self._check_network(body, {})
         content = self._content(call, body, location)
         new = self._echo(call, body, location)
@@ -215,10 +217,17 @@ class DiskProvider(ABC):
                 "Conflict", f"Another operation on {self.noun} {held.name} is in progress."
             )
 
+    def _check_values(self, body: dict[str, Any]) -> None:
+        """Refuse values that there are not."""
+        check_choices(self.noun, body, DISK)
+        sku = member(body, "sku").get("name")
+        if sku is not None:
+            check_sku(sku, self.skus)
+        check_instant_access(member(properties_of(body), "creationData"))
+
     def _check_network(self, body: dict[str, Any], held: dict[str, Any]) -> None:
-        """Refuse an access policy that there is not, or one that takes no disk access."""
+        """Refuse an access policy that takes no disk access."""
         asked = properties_of(body)
-        check_choices(self.noun, asked, NETWORK_CHOICES)
         policy = asked.get("networkAccessPolicy") or held.get("networkAccessPolicy") or "AllowAll"
         if asked.get("diskAccessId") and policy.lower() != "allowprivate":
             raise conflict(
@@ -228,6 +237,7 @@ class DiskProvider(ABC):
 
     def _update(self, call: Call, held: Resource, body: dict[str, Any]) -> Response:
         self._check_idle(held)
+        self._check_values(body)
         self._check_network(body, held.properties)
         update = DiskUpdate(self._state, held, body)
         before = held.properties["provisioningState"]
@@ -257,6 +267,8 @@ class DiskProvider(ABC):
         if held is None:
             return Response(204)
         self._check_delete(held)
+        if held.properties["provisioningState"] == "Updating":
+            self._check_idle(held)
         if in_use(self._state, held):
             raise active_access_error(held)
         before = held.properties["provisioningState"]
@@ -284,13 +296,6 @@ class DiskProvider(ABC):
 
     def _begin_access(self, call: Call) -> Response:
         one = self._find(call)
-        seconds = call.body().get("durationInSeconds")
-        if isinstance(seconds, int) and seconds > LONGEST_ACCESS:  # the text is not recorded
-            raise invalid_parameter(
-                f"The value '{seconds}' of parameter 'durationInSeconds' is out of range. The value"
-                f" must be at most '{LONGEST_ACCESS}'.",
-                "durationInSeconds",
-            )
         return self._access.begin(call, one, one.location)
 
     def _end_access(self, call: Call) -> Response:

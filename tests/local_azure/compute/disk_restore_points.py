@@ -19,7 +19,7 @@ from .content import (
     kept_sector_size,
     region_of,
 )
-from .progress import percent
+from .progress import hydrates, percent
 from .tracked import GET_RATE, SNAPSHOT_RATE
 
 
@@ -63,7 +63,7 @@ class DiskRestorePoints:
     def _shown(self, disk: Resource) -> dict[str, Any]:
         body = disk.answer()
         done = percent(self._state, disk)
-        if done is not None:
+        if done is not None and not hydrates(disk):
             body["properties"] |= {
                 "replicationState": "Succeeded" if done >= 100 else "Replicating",
                 "completionPercent": int(done),

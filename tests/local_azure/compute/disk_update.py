@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from ..arm.resources import Resource
-from ..errors import ArmError, missing_parameter
+from ..errors import ArmError, conflict, missing_parameter
 from ..state import State
 from .access import active_access_error, in_use
 from .content import asked_size
@@ -91,6 +91,30 @@ class DiskUpdate:
         self._keeps_rate = self._size is None and _same(asked_sku, held_sku)
         if self._size is not None and in_use(state, resource):
             raise active_access_error(resource)
+        if resource.properties.get("diskState") == "Attached":
+            self._check_running(asked_sku, held_sku)
+
+    def _check_running(self, asked_sku: str, held_sku: str) -> None:
+        """Refuse another size of the OS disk, and another SKU, while the machine runs.
+
+        Data disks may grow then. The words of the first are those of kubernetes#96706, the second
+        is documented (convert-disk-storage), its words are assumed.
+        """
+        name, vm = self._resource.name, self._resource.body.get("managedBy")
+        where = f"while it is attached to running VM {vm}."
+        why = "of an Azure Virtual Machine requires the virtual machine to be deallocated. Please"
+        if self._size is not None and self._resource.properties.get("osType"):
+            raise conflict(
+                "OperationNotAllowed",
+                f"Cannot resize disk {name} {where} Resizing a disk {why} stop your VM and retry"
+                " the operation.",
+            )
+        if not _same(asked_sku, held_sku):
+            raise conflict(
+                "OperationNotAllowed",
+                f"Cannot change the SKU of disk {name} {where} Changing the SKU of a disk {why}"
+                " stop your VM and retry the operation.",
+            )
 
     def echo(self) -> dict[str, Any]:
         """The body of the first answer: the resource in brief, changed as asked."""

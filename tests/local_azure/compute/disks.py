@@ -8,9 +8,10 @@ from ..arm.resources import Resource
 from ..arm.router import Call
 from ..errors import ArmError, conflict, missing_parameter
 from ..storage.page_blob import PageBlob
-from .content import Content, asked_size, disk_content
-from .disk_model import DISK_TYPE, disk_properties
+from .content import LARGEST_OTHERS_GB, Content, asked_size, disk_content, size_refused
+from .disk_model import DISK_TYPE, disk_properties, is_v2
 from .disk_provider import DEFAULT_SKU, DiskProvider
+from .enumerations import DISK_SKUS
 from .tracked import DISK_ACCESS_RATE, DISK_WRITE_RATE, member, properties_of
 
 _TRUSTED_LAUNCH = ("FromImage", "Import", "ImportSecure", "UploadPreparedSecure")
@@ -21,6 +22,7 @@ class Disks(DiskProvider):
     """Managed disks."""
 
     type, kind, noun = DISK_TYPE, "disks", "disk"
+    skus = DISK_SKUS
     echoed = ("tags", "zones", "sku", "extendedLocation")
     create_rate, access_rate = DISK_WRITE_RATE, DISK_ACCESS_RATE
 
@@ -40,6 +42,8 @@ class Disks(DiskProvider):
                 "OperationNotAllowed",
                 f"A disk with sku '{sku}' cannot be created in an availability zone.",
             )
+        if not is_v2(sku) and (asked_size(properties) or 0) > LARGEST_OTHERS_GB:
+            raise size_refused(properties["diskSizeGB"], LARGEST_OTHERS_GB)
         return disk_content(self._state, properties, location)
 
     def _properties(

@@ -2,17 +2,72 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ..arm.router import COMPUTE, SUBSCRIPTION, Call, Router
+from ..errors import ArmError
 from ..http_types import Response, json_response
 from .vm_storage import os_of_image
 
 IMAGE_VERSION = "1.0.0"
+# Publishers whose plans this subscription cannot have, each for another reason.
+NO_OFFER, NO_TERMS, NOT_ELIGIBLE = "no-such-publisher", "terms-not-accepted", "not-eligible"
 _SKU = (
     f"{SUBSCRIPTION}{COMPUTE}/locations/{{location}}/publishers/{{publisher}}"
     "/artifacttypes/vmimage/offers/{offer}/skus/{sku}"
 )
+
+
+def check_offer(plan: Any) -> None:
+    """Refuse a machine whose plan cannot be bought. Plans exist, but for those of a few publishers.
+
+    Raises:
+        ArmError: 400, as recorded (errors_gateway_and_compute).
+    """
+    if not isinstance(plan, dict):
+        return
+    publisher, offer = (str(plan.get(name) or "") for name in ("publisher", "product"))
+    if publisher.lower() == NO_OFFER:
+        raise _not_bought(
+            f"Offer with PublisherId: {publisher} and OfferId: {offer} not found. If this offer has"
+            " been created recently, please allow upto 30 minutes for this offer to be available"
+            " for Purchase. If error persists, contact support."
+        )
+    if publisher.lower() == NO_TERMS:
+        raise _not_bought(
+            "Legal terms have not been accepted for this item on this subscription. To accept"
+            " legal terms, please go to the Azure portal (http://go.microsoft.com/fwlink/"
+            "?LinkId=534873) and configure programmatic deployment for the Marketplace item or"
+            " create it there for the first time"
+        )
+    if publisher.lower() == NOT_ELIGIBLE:
+        raise _IneligibleError(
+            400, "MarketplacePurchaseEligibilityFailed",
+            "Marketplace purchase eligibility check returned errors. See inner errors for details. ",
+            gateway=True,
+            target=offer,
+        )  # fmt: skip
+
+
+class _IneligibleError(ArmError):
+    """A refusal whose detail is the text of another one."""
+
+    def body(self) -> dict[str, Any]:
+        inner = {
+            "code": "BadRequest",
+            "message": f"This offer '{self.target}' is not available for purchasing by this"
+            " subscription.",
+        }
+        detail = {"code": "BadRequest", "message": json.dumps({"error": inner})}
+        return {"error": {"code": self.code, "message": self.message, "details": [detail]}}
+
+
+def _not_bought(reason: str) -> ArmError:
+    return ArmError(
+        400, "ResourcePurchaseValidationFailed",
+        f"User failed validation to purchase resources. Error message: '{reason}'", gateway=True,
+    )  # fmt: skip
 
 
 class Marketplace:

@@ -11,9 +11,9 @@ from ..errors import ArmError, conflict, entity_not_found, invalid_parameter
 from ..state import State
 from ..storage.image import Image
 from .content import family_in_region
-from .disk_model import PLATFORM_KEY
+from .disk_model import PLATFORM_KEY, is_v2
 from .disk_restore_points import add_from_copy, add_from_disk, disks_in
-from .progress import percent, start_copy
+from .progress import percent, start_copy, start_hydration
 from .restore_point_checks import (
     changed_meanwhile,
     check_agent,
@@ -28,6 +28,7 @@ from .restore_point_model import (
     RESTORE_POINT_TYPE,
     Model,
     achieved_mode,
+    asked_encryption,
     entries,
     managed_id,
     restore_point_encryption,
@@ -145,9 +146,18 @@ class VmPoint(Creation):
             made = add_from_disk(self._state, self.point, disk, image, self._created)
             if self._remote:
                 self._replicate(made, self._vm.location)
-            encryption = restore_point_encryption(disk.properties.get("encryption", {}))
+            elif is_v2(disk.body["sku"]["name"]):
+                self._hydrate(made)
+            held = restore_point_encryption(disk.properties.get("encryption", {}))
+            encryption = asked_encryption(self._model, entry) or held
             entry["diskRestorePoint"] = {"encryption": encryption, "id": made.id}
         self._succeed(metadata, achieved_mode(self._vm, metadata, self._model.mode))
+
+    def _hydrate(self, made: Resource) -> None:
+        """Premium SSD v2 and Ultra disks are copied after the operation has ended, as recorded."""
+        seconds = self._state.config.durations.restore_point_hydration
+        instant = self._model.instant_minutes is not None
+        start_hydration(self._state, made, seconds, instant=instant)
 
 
 class PointCopy(Creation):

@@ -176,6 +176,17 @@ def restore_point_encryption(held: dict[str, Any]) -> dict[str, Any]:
     return {"type": held.get("type", CUSTOMER_KEY), "diskEncryptionSet": {"id": "/".join(parts)}}
 
 
+def asked_encryption(model: Model, entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The key that a request names for one disk of a local point; the disk is told by its place."""
+    storage = model.metadata.get("storageProfile") or {}
+    if "lun" in entry:
+        disks = storage.get("dataDisks") or []
+        found = next((disk for disk in disks if disk.get("lun") == entry["lun"]), {})
+    else:
+        found = storage.get("osDisk") or {}
+    return copy.deepcopy((found.get("diskRestorePoint") or {}).get("encryption"))
+
+
 def entries(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     """The disks in the metadata of a restore point, the OS disk first."""
     storage = metadata.get("storageProfile", {})

@@ -11,7 +11,7 @@ from ..errors import conflict, entity_not_found
 from ..http_types import Response, json_response
 from ..state import State
 from .disk_restore_points import check_no_access, disks_in, remove_restore_point
-from .progress import percent, replication_status
+from .progress import access_state, hydrates, percent, replication_status
 from .restore_point_collections import POINT_DELETE_RATE, POINT_GET_RATE
 from .restore_point_creation import Creation, PointCopy, VmPoint
 from .restore_point_model import (
@@ -21,6 +21,8 @@ from .restore_point_model import (
     shown_point,
 )
 from .tracked import check_name, empty_answer, rate
+
+_ACCESS_STATE_SINCE = "2025-04-01"
 
 
 class RestorePoints:
@@ -56,11 +58,11 @@ class RestorePoints:
             raise error
         view = None
         if call.request.query.get("$expand", "").lower() == "instanceview":
-            view = self._instance_view(point)
+            view = self._instance_view(point, call.api_version)
         return json_response(200, shown_point(point, call.api_version, view), POINT_GET_RATE)
 
-    def _instance_view(self, point: Resource) -> dict[str, Any] | None:
-        """The progress of the disks that come from another region, None without any."""
+    def _instance_view(self, point: Resource, api_version: str) -> dict[str, Any] | None:
+        """The progress of the disks that come from another region or hydrate, None without any."""
         progress = [
             (disk, done)
             for disk in disks_in(self._state, point)
@@ -72,6 +74,7 @@ class RestorePoints:
             "diskRestorePoints": [
                 {
                     "id": disk.id,
+                    **self._access_state(disk, api_version),
                     "replicationStatus": {
                         "status": replication_status(done), "completionPercent": int(done),
                     },
@@ -81,12 +84,23 @@ class RestorePoints:
             "statuses": [replication_status(min(done for _disk, done in progress))],
         }  # fmt: skip
 
+    def _access_state(self, disk: Resource, api_version: str) -> dict[str, str]:
+        if not hydrates(disk) or api_version < _ACCESS_STATE_SINCE:
+            return {}
+        return {"snapshotAccessState": access_state(self._state, disk)}
+
     # -- writing
 
     def _put(self, call: Call) -> Response:
         check_api_version(call)
         collection = self._collection(call)
         model = read_model(call.body())
+        if collection.properties["provisioningState"] == "Deleting":
+            raise conflict(  # documented (error messages of virtual machines)
+                "OperationNotAllowed",
+                "Operation 'Create Restore Point' is not allowed as Restore point collection"
+                f" '{collection.name}' is marked for deletion.",
+            )
         held = self._find(call)
         if held is not None:
             return self._again(call, held, model.key())

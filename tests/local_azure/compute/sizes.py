@@ -75,6 +75,15 @@ def max_data_disks(name: str) -> int:
     return size.max_data_disks if size else _MOST_DATA_DISKS
 
 
+def cores(name: str) -> int:
+    """How many cores a size has; of sizes that are not in the list, the number in their name."""
+    size = _SIZES.get(name.lower())
+    if size:
+        return size.cores
+    found = re.search(r"\d+", name.split("_", 1)[-1])
+    return int(found[0]) if found else 1
+
+
 class Sizes:
     """Lists of sizes, by region and for one virtual machine, and the SKUs of the provider."""
 

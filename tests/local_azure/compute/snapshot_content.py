@@ -22,7 +22,7 @@ from .content import (
     source_id,
 )
 from .disk_model import DISK_TYPE
-from .progress import percent
+from .progress import hydrates, percent
 from .tracked import member, too_many_requests
 
 _WINDOW = timedelta(minutes=5)
@@ -131,6 +131,7 @@ def _content(source: Resource, data: dict[str, Any], image: Image) -> Content:
         "sourceResourceId": source_id(data),
         "sourceUniqueId": held["uniqueId"],
         **kept_sector_size(source),
+        **{key: data[key] for key in ("instantAccessDurationMinutes",) if key in data},
     }
     inherited = {key: held[key] for key in INHERITED if key in held}
     inherited["uniqueId"] = new_guid()
@@ -170,7 +171,7 @@ def _check_copies_under_way(
         item
         for item in state.resources.of_type(SNAPSHOT_TYPE, subscription=subscription)
         if item.location == location and percent(state, item) is not None
-        and item.hidden.get("image") is not None
+        and not hydrates(item) and item.hidden.get("image") is not None
     ]  # fmt: skip
     running = [item for item in siblings if (percent(state, item) or 0) < 100]
     if len(running) >= state.config.limits.snapshot_copies_in_parallel:

@@ -8,9 +8,10 @@ from ..arm.resources import Resource
 from ..arm.router import Call
 from .access import read_only
 from .content import SNAPSHOT_TYPE, Content, check_complete
-from .disk_model import encryption_of
+from .disk_model import DISK_TYPE, encryption_of, is_v2
 from .disk_provider import DiskProvider
-from .progress import percent, start_copy
+from .enumerations import SNAPSHOT_SKUS
+from .progress import hydrates, percent, start_copy, start_hydration
 from .snapshot_content import check_family_access, snapshot_content
 from .tracked import SNAPSHOT_RATE, properties_of
 
@@ -25,6 +26,7 @@ class Snapshots(DiskProvider):
     """Snapshots of disks, and copies of snapshots."""
 
     type, kind, noun = SNAPSHOT_TYPE, "snapshots", "snapshot"
+    skus = SNAPSHOT_SKUS
     echoed = ("tags", "sku")
     create_rate = access_rate = SNAPSHOT_RATE
 
@@ -33,7 +35,14 @@ class Snapshots(DiskProvider):
 
     def _shown(self, one: Resource) -> dict[str, Any]:
         """The body with the progress of a copy, which operations do not show."""
+        return self._with_progress(one, one.answer())
+
+    def _output(self, one: Resource) -> dict[str, Any]:
+        """That of a snapshot that hydrates they do show, as recorded."""
         body = one.answer()
+        return self._with_progress(one, body) if hydrates(one) else body
+
+    def _with_progress(self, one: Resource, body: dict[str, Any]) -> dict[str, Any]:
         done = percent(self._state, one)
         if done is not None:
             family = body["properties"].pop("incrementalSnapshotFamilyId", None)
@@ -48,8 +57,16 @@ class Snapshots(DiskProvider):
         )
 
     def _began(self, one: Resource, content: Content) -> None:
+        durations = self._state.config.durations
         if content.creation_data.get("createOption") == "CopyStart":
-            start_copy(self._state, one, self._state.config.durations.snapshot_replication)
+            start_copy(self._state, one, durations.snapshot_replication)
+        elif self._of_v2_disk(content):
+            instant = content.creation_data.get("instantAccessDurationMinutes") is not None
+            start_hydration(self._state, one, durations.snapshot_hydration, instant=instant)
+
+    def _of_v2_disk(self, content: Content) -> bool:
+        found = self._state.resources.get(content.creation_data.get("sourceResourceId") or "")
+        return found is not None and found.type == DISK_TYPE and is_v2(found.body["sku"]["name"])
 
     def _properties(
         self, one: Resource, body: dict[str, Any], content: Content, sku: str

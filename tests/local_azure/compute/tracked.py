@@ -84,28 +84,6 @@ def check_name(name: str) -> None:
         )
 
 
-def check_choices(
-    kind: str, properties: dict[str, Any], choices: dict[str, tuple[str, ...]]
-) -> None:
-    """Refuse a value that an enumeration does not have; in any casing, as the service reads it.
-
-    Args:
-        kind: what the properties are of, for the target of the error.
-        choices: the values by property.
-    """
-    for name, allowed in choices.items():
-        value = properties.get(name)
-        if value is not None and str(value).lower() not in [item.lower() for item in allowed]:
-            enumeration = name[0].upper() + name[1:]
-            raise ArmError(
-                400, "BadRequest",
-                f'Error converting value "{value}" to type'
-                f" 'System.Nullable`1[Microsoft.WindowsAzure.ComputeResourceProvider.API"
-                f".{enumeration}]'. Path 'properties.{name}', line 1, position 1.",
-                target=f"{kind}.properties.{name}",
-            )  # fmt: skip
-
-
 def new_location(state: State, call: Call, body: dict[str, Any]) -> str:
     """The region of a resource to create, its resource group and its name checked."""
     need_group(state.resources, call["subscription"], call["group"])

@@ -11,6 +11,7 @@ from ..arm.router import Call, Router
 from ..errors import missing_parameter
 from ..http_types import Response, json_response
 from ..state import State
+from .enumerations import MACHINE, check_choices
 from .marketplace import Marketplace
 from .sizes import Sizes
 from .tracked import (
@@ -30,6 +31,7 @@ from .vm_etag import check_conditions, etag_of, is_shown
 from .vm_instance_view import instance_view
 from .vm_model import VM_TYPE, answer, check_name
 from .vm_power import PACED
+from .vm_security import shown
 from .vm_storage import Machine
 from .vm_writes import Writes
 
@@ -76,6 +78,9 @@ class VirtualMachines:
     @staticmethod
     def _shown(vm: Resource, call: Call) -> dict[str, Any]:
         body = answer(vm)
+        if "securityProfile" in body["properties"]:
+            profile = body["properties"]["securityProfile"]
+            body["properties"]["securityProfile"] = shown(profile, call.api_version)
         if is_shown(call.api_version):
             body["etag"] = etag_of(vm)
         return body
@@ -117,6 +122,7 @@ class VirtualMachines:
 
     def _put(self, call: Call) -> Response:
         body = call.body()
+        check_choices("vm", body, MACHINE)
         held = self._state.resources.get(tracked_id(call, "virtualMachines"))
         check_conditions(call.request.headers, held)
         if held is None:
@@ -136,18 +142,19 @@ class VirtualMachines:
             raise missing_parameter("hardwareProfile.vmSize")
         identity = tracked_id(call, "virtualMachines")
         machine = Machine(identity, location, body.get("zones") or [], size)
-        vm, operation = self._writes.create(machine, body)
+        vm, operation = self._writes.create(machine, body, call.api_version)
         headers = self._created_headers(operation, call)
         return json_response(201, self._shown(vm, call), {**headers, **_PUT_RATE})
 
     def _patch(self, call: Call) -> Response:
-        vm = self._find(call)
+        vm, body = self._find(call), call.body()
+        check_choices("vm", body, MACHINE)
         check_conditions(call.request.headers, vm)
-        return self._change(call, vm, call.body(), merge=True)
+        return self._change(call, vm, body, merge=True)
 
     def _change(self, call: Call, vm: Resource, body: dict[str, Any], *, merge: bool) -> Response:
         """A 200 without Retry-After; not every operation is announced."""
-        announced, operation = self._writes.change(vm, body, merge=merge)
+        announced, operation = self._writes.change(vm, body, call.api_version, merge=merge)
         headers = {}
         if announced:
             headers = self._state.operations.headers(
@@ -177,7 +184,7 @@ class VirtualMachines:
     def _delete(self, call: Call) -> Response:
         vm = self._state.resources.get(tracked_id(call, "virtualMachines"))
         if vm is None:
-            return Response(204)
+            return Response(204, _DELETE_RATE)
         return self._accepted(call, self._writes.delete(vm), _DELETE_RATE, retry=True)
 
     def _accepted(

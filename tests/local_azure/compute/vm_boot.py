@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arm.resources import Resource
 from ..errors import ArmError, invalid_parameter
+from ..state import State
 from .sizes import capabilities
 from .vm_storage import Machine, StoragePlan
 
 
-def check_boot(machine: Machine, plan: StoragePlan, marketplace_plan: Any) -> None:
-    """Refuse a new machine that cannot boot from the OS disk that it attaches.
+def check_boot(state: State, machine: Machine, plan: StoragePlan) -> None:
+    """Refuse a machine that cannot boot from the OS disk that it has, or is to have.
 
     Raises:
         ArmError: 400.
     """
-    identity = plan.profile["osDisk"]["managedDisk"].get("id")
-    for disk in plan.attached:
-        if disk.id != identity:
-            continue
+    disk = _os_disk(state, plan)
+    if disk is not None:
         _check_capabilities(machine, disk.properties.get("supportedCapabilities") or {})
-        if disk.properties.get("purchasePlan") and not marketplace_plan:
-            raise ArmError(
-                400, "VMMarketplaceInvalidInput",
-                "Creating a virtual machine from Marketplace image or a custom image sourced from a"
-                " Marketplace image requires Plan information in the request. VM:"
-                f" '{machine.id}'.",
-            )  # fmt: skip
+
+
+def check_plan(state: State, machine: Machine, plan: StoragePlan, marketplace_plan: Any) -> None:
+    """Refuse a new machine from a disk of a marketplace image without that image's plan.
+
+    Raises:
+        ArmError: 400.
+    """
+    disk = _os_disk(state, plan)
+    if disk is not None and disk.properties.get("purchasePlan") and not marketplace_plan:
+        raise ArmError(
+            400, "VMMarketplaceInvalidInput",
+            "Creating a virtual machine from Marketplace image or a custom image sourced from a"
+            f" Marketplace image requires Plan information in the request. VM: '{machine.id}'.",
+        )  # fmt: skip
+
+
+def _os_disk(state: State, plan: StoragePlan) -> Resource | None:
+    return state.resources.get(plan.profile["osDisk"]["managedDisk"].get("id", ""))
 
 
 def _check_capabilities(machine: Machine, held: dict[str, str]) -> None:

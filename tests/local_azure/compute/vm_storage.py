@@ -11,6 +11,7 @@ from ..arm.resources import Resource, same_id
 from ..errors import ArmError, conflict, invalid_parameter, missing_parameter
 from ..state import State
 from .access import refresh
+from .content import resized_down
 from .disk_model import DISK_TYPE, GIB, attach, detach, disk_id, new_disk
 from .sizes import capabilities, max_data_disks
 from .tracked import change_refused, source_not_found
@@ -38,6 +39,7 @@ class StoragePlan:
     """``profile`` is what there is in the end; the rest is done at once or at the operation's end.
 
     ``leaving`` are the data disks that the machine shows until then, marked as to be detached.
+    ``sizes`` are the GiB that attached disks are to have, by their ids.
     """
 
     profile: dict[str, Any]
@@ -45,6 +47,7 @@ class StoragePlan:
     wanted: list[dict[str, Any]] = field(default_factory=list)
     detached: list[Resource] = field(default_factory=list)
     leaving: list[dict[str, Any]] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def meanwhile(self) -> dict[str, Any]:
         """What the machine shows while the operation runs."""
@@ -61,8 +64,23 @@ class StoragePlan:
             made = _make(state, machine, entry, number)
             attach(state, made, machine.id, reserved=reserved)
         self.wanted.clear()
+        for disk in self.attached:
+            self._grow(disk)
         for disk in self.detached:
             detach(state, disk)
+
+    def _grow(self, disk: Resource) -> None:
+        """An attached disk takes on the size that the request names, unless it is larger."""
+        asked, held = self.sizes.get(disk.id), disk.properties["diskSizeGB"]
+        if asked is None or asked == held:
+            return
+        if asked < held:
+            raise resized_down()
+        disk.hidden["image"].resize(asked * GIB)
+        disk.properties.update(diskSizeGB=asked, diskSizeBytes=asked * GIB)
+        for entry in (self.profile["osDisk"], *self.profile["dataDisks"]):
+            if same_id(entry["managedDisk"].get("id", ""), disk.id):
+                entry["diskSizeGB"] = asked
 
     def undo(self, state: State) -> None:
         """Let go of the disks that ``begin`` attached."""
@@ -85,7 +103,7 @@ def plan_new(state: State, machine: Machine, asked: dict[str, Any]) -> StoragePl
             profile["imageReference"]["exactVersion"] = "1.0.0"
     plan = StoragePlan(profile)
     profile["osDisk"] = _new_os_disk(state, machine, asked, plan)
-    _check_luns(machine, asked.get("dataDisks") or [])
+    check_luns(machine, asked.get("dataDisks") or [])
     profile["dataDisks"] = [
         _new_data_disk(state, machine, entry, plan) for entry in asked.get("dataDisks") or []
     ]
@@ -130,6 +148,7 @@ def _new_os_disk(
         if not os_type:
             raise missing_parameter("osDisk.osType")
         plan.attached.append(disk)
+        _note_size(plan, disk, entry)
         return _entry(entry, "Attach", disk=disk, os_type=os_type, caching="ReadWrite")
     if option != "fromimage":
         raise invalid_parameter(
@@ -184,7 +203,7 @@ def _swap_os_disk(
         )
     old = state.resources.get(held["managedDisk"]["id"])
     if old is not None:
-        _check_exchange(machine, old, disk)
+        _check_exchange(machine, held, old, disk)
     plan.profile["osDisk"] = _entry(
         {**held, "managedDisk": {}}, held["createOption"], disk=disk, os_type=held["osType"],
         caching=held["caching"],
@@ -194,12 +213,13 @@ def _swap_os_disk(
         plan.detached.append(old)
 
 
-def _check_exchange(machine: Machine, old: Resource, new: Resource) -> None:
+def _check_exchange(machine: Machine, held: dict[str, Any], old: Resource, new: Resource) -> None:
     """Refuse an OS disk that cannot take the place of the present one.
 
     The code of the first is documented, the texts of all three are not recorded.
     """
-    if (old.properties.get("encryptionSettingsCollection") or {}).get("enabled"):
+    settings = (held.get("encryptionSettings"), old.properties.get("encryptionSettingsCollection"))
+    if any((one or {}).get("enabled") for one in settings):
         raise conflict(
             "OSDiskSwapNotSupportedForVMsUsingDiskEncryption",
             f"The OS disk of VM '{machine.name}' cannot be swapped because the VM uses Azure Disk"
@@ -224,7 +244,12 @@ def _check_exchange(machine: Machine, old: Resource, new: Resource) -> None:
 # -- data disks
 
 
-def _check_luns(machine: Machine, entries: list[dict[str, Any]]) -> None:
+def check_luns(machine: Machine, entries: list[dict[str, Any]]) -> None:
+    """Refuse more data disks than a size takes, a size that there is not, and LUNs used twice.
+
+    Raises:
+        ArmError: 400 or 409.
+    """
     if len(entries) > max_data_disks(machine.size):
         raise conflict(
             "OperationNotAllowed",
@@ -256,6 +281,7 @@ def _new_data_disk(
         if any(item is disk for item in plan.attached):
             raise invalid_parameter(f"Disk '{disk.name}' appears more than once in the request.")
         plan.attached.append(disk)
+        _note_size(plan, disk, entry)
         return _entry(entry, "Attach", disk=disk, caching="None")
     if option not in ("empty", "fromimage"):
         raise invalid_parameter(
@@ -280,7 +306,7 @@ def _change_data_disks(
         if entry.get("toBeDetached") and entry.get("detachOption")
     }
     asked = [entry for entry in asked if not entry.get("toBeDetached")]
-    _check_luns(machine, asked)
+    check_luns(machine, asked)
     made = []
     for entry in asked:
         if entry["lun"] in held:
@@ -335,6 +361,11 @@ def _free_disk(state: State, machine: Machine, entry: dict[str, Any], kind: str)
             f" {disk.properties['diskState']}.",
         )
     return disk
+
+
+def _note_size(plan: StoragePlan, disk: Resource, entry: dict[str, Any]) -> None:
+    if entry.get("diskSizeGB") is not None:
+        plan.sizes[disk.id] = entry["diskSizeGB"]
 
 
 def _check_owner(disk: Resource, machine: Machine) -> None:
@@ -397,6 +428,7 @@ def _entry(
         "caching": asked.get("caching") or caching,
         "writeAcceleratorEnabled": asked.get("writeAcceleratorEnabled"),
         "managedDisk": managed,
+        "encryptionSettings": asked.get("encryptionSettings") if os_type else None,
         "deleteOption": asked.get("deleteOption") or "Detach",
         "diskSizeGB": size,
         "toBeDetached": False if os_type is None else None,
@@ -411,6 +443,8 @@ def _make(state: State, machine: Machine, entry: dict[str, Any], number: int) ->
     entry_name = entry.get("name") or f"{machine.name}_{kind}_{uuid.uuid4().hex}"
     subscription, group = machine.id.split("/")[2], machine.id.split("/")[4]
     size = entry["diskSizeGB"]
+    if os_type and size < IMAGE_DISK_GB:
+        raise resized_down()
     if state.resources.get(disk_id(subscription, group, entry_name)) is not None:
         raise conflict(
             "ConflictingUserInput", f"Disk {entry_name} already exists in resource group {group}."

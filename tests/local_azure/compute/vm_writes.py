@@ -12,8 +12,11 @@ from ..clock import wire_time
 from ..errors import conflict, invalid_parameter, missing_parameter
 from ..state import State
 from .disk_model import delete_disk, detach
-from .tracked import change_refused
-from .vm_boot import check_boot
+from .marketplace import check_offer
+from .quota import check_cores
+from .tracked import change_refused, member, properties_of
+from .vm_boot import check_boot, check_plan
+from .vm_changes import check_may_change, check_may_generalize, check_may_run
 from .vm_etag import grow
 from .vm_model import (
     VM_TYPE,
@@ -26,7 +29,8 @@ from .vm_model import (
 )
 from .vm_network import attach_network, change_network, drop_network, plan_network
 from .vm_power import ACTIONS, PACED, needs_running, set_power
-from .vm_storage import Machine, StoragePlan, plan_change, plan_new
+from .vm_security import check_change, check_disk, check_profile, take_over
+from .vm_storage import Machine, StoragePlan, check_luns, plan_change, plan_new
 
 
 def machine_of(vm: Resource) -> Machine:
@@ -36,6 +40,13 @@ def machine_of(vm: Resource) -> Machine:
 
 def check_idle(vm: Resource) -> None:
     """Refuse a second write while one is under way."""
+    if vm.properties["provisioningState"] == "Deleting":  # documented
+        raise conflict(
+            "OperationNotAllowed",
+            f"Operation 'Update VM' is not allowed on VM '{vm.name}' since the VM is marked for"
+            " deletion. You can only retry the Delete operation (or wait for an ongoing one to"
+            " complete).",
+        )
     if vm.hidden.get("busy"):
         raise busy()
 
@@ -96,15 +107,23 @@ class Writes:
 
     # -- create
 
-    def create(self, machine: Machine, request: dict[str, Any]) -> tuple[Resource, Operation]:
+    def create(
+        self, machine: Machine, request: dict[str, Any], api_version: str
+    ) -> tuple[Resource, Operation]:
         """Begin a new machine.
 
         Raises:
             ArmError: for whatever the service refuses before it begins.
         """
         properties = request.get("properties") or {}
+        security = member(properties, "securityProfile")
+        check_profile(security, api_version)
         plan = plan_new(self._state, machine, properties.get("storageProfile") or {})
-        check_boot(machine, plan, request.get("plan"))
+        check_boot(self._state, machine, plan)
+        check_plan(self._state, machine, plan, request.get("plan"))
+        check_offer(request.get("plan"))
+        check_disk(security, plan)
+        check_cores(self._state, machine)
         profile = _os_profile_of(properties, plan, machine.name)
         network = plan_network(self._state, machine, properties.get("networkProfile") or {})
         body = vm_body(
@@ -127,12 +146,13 @@ class Writes:
     def _finish_creation(self, vm: Resource, plan: StoragePlan) -> None:
         plan.finish(self._state, machine_of(vm), reserved=False)
         vm.hidden["created"] = True
+        take_over(self._state, vm)
         set_power(self._state, vm, "running")
 
     # -- change
 
     def change(
-        self, vm: Resource, request: dict[str, Any], *, merge: bool
+        self, vm: Resource, request: dict[str, Any], api_version: str, *, merge: bool
     ) -> tuple[bool, Operation]:
         """Begin a change of a machine; also answer whether its operation is announced.
 
@@ -143,6 +163,7 @@ class Writes:
             ArmError: for whatever the service refuses before it begins.
         """
         check_idle(vm)
+        check_may_change(vm, properties_of(request))
         before = copy.deepcopy(vm.body)
         machine = machine_of(vm)
         properties = request.get("properties") or {}
@@ -157,6 +178,7 @@ class Writes:
             self._state, machine, vm.properties["storageProfile"],
             properties.get("storageProfile") or {}, running=vm.hidden["power"] == "running",
         )  # fmt: skip
+        self._check_machine(vm, machine, plan, properties, api_version)
         change_properties(vm, properties)
         _change_envelope(vm, request, merge=merge)
         vm.properties["storageProfile"] = plan.meanwhile()
@@ -165,6 +187,21 @@ class Writes:
             differs if merge else bool(plan.wanted) or _untagged(vm.body) != _untagged(before)
         )
         return announced, self._run_change(vm, machine, plan, before, network, differs)
+
+    def _check_machine(
+        self,
+        vm: Resource,
+        machine: Machine,
+        plan: StoragePlan,
+        properties: dict[str, Any],
+        api_version: str,
+    ) -> None:
+        """Refuse what the machine would be after a change, but for its disks and interfaces."""
+        check_change(vm, properties, plan, api_version)
+        check_luns(machine, plan.profile["dataDisks"])
+        if machine.size != vm.properties["hardwareProfile"]["vmSize"] or plan.attached:
+            check_boot(self._state, machine, plan)
+        check_cores(self._state, machine)
 
     def _run_change(
         self,
@@ -188,6 +225,7 @@ class Writes:
                 change_network(self._state, vm, machine, network)
             if vm.hidden.get("created", True):
                 plan.finish(self._state, machine, reserved=reserved)
+                take_over(self._state, vm)
             else:
                 self._finish_creation(vm, plan)
 
@@ -206,6 +244,7 @@ class Writes:
             ArmError: when something else is under way, or the machine is not in a state for it.
         """
         check_idle(vm)
+        check_may_run(vm, action)
         power, transition = ACTIONS[action.lower()]
         held = vm.hidden["power"]
         if needs_running(action.lower()) and held != "running":
@@ -214,7 +253,8 @@ class Writes:
                 f"Operation '{action}' is not allowed on VM '{vm.name}' since the VM is not"
                 " running. You can start the VM and retry.",
             )
-        if action.lower() == "poweroff" and held == "deallocated":
+        keeps = "poweroff" if held == "deallocated" else "redeploy" if held != "running" else ""
+        if action.lower() == keeps:  # sdk: a machine that was off and moved can be generalized
             power, transition = held, held
         if power != held:
             vm.hidden["transition"] = transition
@@ -233,6 +273,7 @@ class Writes:
     def generalize(vm: Resource) -> None:
         """Note that its guest was prepared for copying; the only action without an operation."""
         check_idle(vm)
+        check_may_generalize(vm)
         vm.hidden["generalized"] = True
         grow(vm)
 

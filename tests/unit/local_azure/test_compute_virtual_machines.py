@@ -66,7 +66,7 @@ def test_a_machine_on_existing_disks_with_a_described_interface(world: VmWorld) 
             ],
         },
     }  # fmt: skip
-    network = {"networkApiVersion": "2024-05-01", "networkInterfaceConfigurations": [described]}
+    network = {"networkApiVersion": "2022-11-01", "networkInterfaceConfigurations": [described]}
     body = world.request("vm1", networkProfile=network, osProfile=None, storageProfile={
         "osDisk": attached(os_disk, osType="Linux"),
         "dataDisks": [attached(data, lun=7, caching="ReadOnly")],
