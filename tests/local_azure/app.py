@@ -51,6 +51,7 @@ class App:
         self.audit = Audit(clock)
         self.faults = Faults()
         self.blobs = BlobService(self.state.sas, clock)
+        self.blobs.check_token = self.identity.check_disk
         self._management = Router()
         self._open = Router()
         self._control = Router()

@@ -76,7 +76,7 @@ def ensure_vm_point(run: Run) -> Outcome:
     )
     if raw_collection is None:
         wanted = collections.WantedCollection(
-            request.group, name, request.location, source_vm=vm_id
+            request.group, name, request.location, source_vm=vm_id, tags=request.tags
         )
         place.location = collections.create(run.arm, wanted, run.write)["location"]
     body = vm_body(request, choice)

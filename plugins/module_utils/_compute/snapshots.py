@@ -17,9 +17,6 @@ from .storage_profile import access_properties
 Raw = dict[str, Any]
 
 SNAPSHOT_TYPE = "snapshots"
-# Who may read a snapshot is not taken over from its disk by Azure: without these it would be
-# open to export where its disk is not.
-_SKU = "Standard_LRS"
 
 
 def get_snapshot(arm: ArmClient, snapshot_id: str) -> Raw:
@@ -94,7 +91,10 @@ def delete_snapshot(arm: ArmClient, snapshot_id: str, wait: bool = True) -> None
 def snapshot_body(
     disk: Raw, tags: Mapping[str, str] | None = None, *, incremental: bool = True
 ) -> Raw:
-    """The request for a snapshot of a disk: beside it, as well guarded, on the cheapest storage.
+    """The request for a snapshot of a disk: beside it, and as well guarded.
+
+    It names no SKU: Azure's default is zone-redundant storage where the region has zones, at the price
+    of the locally redundant (https://learn.microsoft.com/azure/virtual-machines/disks-incremental-snapshots).
 
     Args:
         disk: as Azure shows it.
@@ -103,12 +103,14 @@ def snapshot_body(
     properties: Raw = {
         "creationData": {"createOption": "Copy", "sourceResourceId": disk["id"]},
         "incremental": incremental,
+        # Azure does not take over from a disk who may read it: without these, its snapshot would be
+        # open to export where the disk is not.
         **access_properties(held),
     }
     encryption = held.get("encryption") or {}
     if encryption.get("diskEncryptionSetId"):
         properties["encryption"] = dict(encryption)
-    body: Raw = {"location": disk["location"], "sku": {"name": _SKU}, "properties": properties}
+    body: Raw = {"location": disk["location"], "properties": properties}
     if disk.get("extendedLocation"):
         body["extendedLocation"] = disk["extendedLocation"]
     if tags:

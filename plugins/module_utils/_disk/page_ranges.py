@@ -217,8 +217,8 @@ class PageRanges:
         headers = {"x-ms-version": API_VERSION, "x-ms-range": f"bytes={part.start}-{part.end - 1}"}
         others = () if base is None else (base,)
 
-        def once(url: str) -> Answer:
-            asked = headers if base is None else {**headers, **_since(base)}
+        def once(url: str, more: dict[str, str]) -> Answer:
+            asked = headers | more | ({} if base is None else _since(base))
             return self._send(with_query(url, query), asked)
 
         what = f"list the {'allocated' if base is None else 'changed'} ranges of {access.name}"

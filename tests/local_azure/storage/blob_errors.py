@@ -20,6 +20,20 @@ _KNOWN: dict[str, tuple[int, str]] = {
             "header is formed correctly including the signature."
         ),
     ),
+    "InvalidAuthenticationInfo": (
+        401,
+        (
+            "Server failed to authenticate the request. Please refer to the information in the "
+            "www-authenticate header."
+        ),
+    ),
+    "NoAuthenticationInformation": (
+        401,
+        (
+            "Server failed to authenticate the request. Please refer to the information in the "
+            "www-authenticate header."
+        ),
+    ),
     "AuthorizationPermissionMismatch": (
         403,
         "This request is not authorized to perform this operation using this permission.",

@@ -141,6 +141,8 @@ class BlobService:
         self._sas = sas
         self._clock = clock
         self.on_read: Callable[[Grant, int], None] | None = None
+        # Raises for a request without a token that is good for the data of managed disks.
+        self.check_token: Callable[[Request], None] | None = None
         self.on_request: Callable[[Request], None] | None = None
 
     def handle(self, request: Request) -> Response:
@@ -175,6 +177,8 @@ class BlobService:
         grant = self._sas.authenticate(request.path, request.query)
         if grant is None:
             raise StorageError("AuthenticationFailed")
+        if grant.with_token and self.check_token is not None:
+            self.check_token(request)
         return grant
 
     def _answer(self, request: Request, grant: Grant, version: str) -> Response:

@@ -43,7 +43,6 @@ def world(bench: Bench) -> Iterator[World]:
 def test_body() -> None:
     assert snapshots.snapshot_body(DISK, {"a": "b"}) == {
         "location": "westeurope",
-        "sku": {"name": "Standard_LRS"},
         "tags": {"a": "b"},
         "properties": {
             "creationData": {"createOption": "Copy", "sourceResourceId": DISK["id"]},
