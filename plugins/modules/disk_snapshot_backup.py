@@ -95,6 +95,12 @@ options:
   snapshot_resource_group:
     description: Resource group of the snapshots. By default O(resource_group).
     type: str
+  tags:
+    description:
+      - Tags of the snapshots, and of the collection with O(source=restore_point) where it is made, beside
+        those by which vmguard finds its snapshots. Names that begin with V(vmguard-) are refused.
+    type: dict
+    default: {}
   collection:
     description:
       - With O(source=restore_point), the collection of the restore point, which is made if it does
@@ -135,7 +141,8 @@ options:
   wait_timeout:
     description:
       - How long to wait for operations of Azure, such as taking the snapshots, in seconds, 1 at least.
-      - Reading the disks does not count.
+      - Reading the disks does not count. A disk that Azure throttles is read more slowly, and given up
+        when it refused every request for so long.
     type: int
     default: 1800
 extends_documentation_fragment:
@@ -148,6 +155,10 @@ notes:
     is refused while the first runs.
   - A run that was killed leaves nothing that counts. The next one of the same VM ends its access to
     disks, deletes its snapshots, and finds what it stored.
+  - Azure fills the snapshots of Premium SSD v2 and Ultra disks for hours. When O(wait_timeout) is over
+    before, they are kept, and the next run of the same task within two days goes on with them.
+  - Disks whose C(dataAccessAuthMode) is C(AzureActiveDirectory) are read if the login has the role Data
+    Operator for Managed Disks beside the others.
 seealso:
   - module: vmguard.azure.backup_repository
   - module: vmguard.azure.backup_info
@@ -431,6 +442,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         "default": "needed",
     },
     "snapshot_resource_group": {"type": "str"},
+    "tags": {"type": "dict", "default": {}},
     "collection": {"type": "str"},
     "consistency_mode": {"type": "str", "choices": ["application", "crash"]},
     "require_consistency": {"type": "str", "choices": ["application", "filesystem", "crash"]},
@@ -464,6 +476,7 @@ def request_of(params: dict[str, Any]) -> BackupRequest:
         workers=params["parallel_transfers"],
         disks_at_once=params["parallel_disks"],
         private_link=params["private_link"],
+        tags={str(name): str(value) for name, value in params["tags"].items()},
     )
     request.check()
     return request
