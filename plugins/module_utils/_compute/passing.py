@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .._arm.client import ArmClient
 from .._arm.waiting import Pauses
-from .._errors import AzureError, Throttled
+from .._errors import AzureError, ConnectionFailed, Throttled, VmguardError
 
 _Result = TypeVar("_Result")
 _PRECONDITION_FAILED = 412
@@ -41,6 +41,17 @@ def passing(error: AzureError) -> bool:
     text = error.message.lower()
     known = any(error.code == code and words in text for code, words in _PASSING)
     return known and _IN_USE not in text
+
+
+def may_repeat(error: VmguardError) -> bool:
+    """Whether a request that changes something may be sent again, after another look.
+
+    What passes by itself, and what came to nothing known: the answer was lost, or is 408 or 5xx.
+    """
+    if isinstance(error, ConnectionFailed):
+        return True
+    unknown = isinstance(error, AzureError) and (error.status == 408 or (error.status or 0) >= 500)
+    return unknown or (isinstance(error, AzureError) and passing(error))
 
 
 def wait_out(arm: ArmClient, act: Callable[[], _Result]) -> _Result:

@@ -32,6 +32,7 @@ from ..plan import (
     identity_tags,
     made_by_restore,
     made_by_run,
+    run_tag,
     tags_of,
 )
 from ..prepare import check_vm_name, choose_disks, need_group, plan_disks, read_source_vm
@@ -78,14 +79,15 @@ def restore_new_vm(
     making = look(arm, planned, restore_id, run, clock, earlier=False)
     outcome.warnings += making.notes
     journal = journal_of(
-        making, run=run, restore_id=restore_id, target="new_vm", vm=vm_id, clock=clock
-    )
+        making, run=run, restore_id=restore_id, target="new_vm", vm=vm_id, clock=clock,
+        start=request.start,
+    )  # fmt: skip
     plans = [one.plan for one in making.standings]
     tags = {**foreign_tags(source_vm), **request.tags, **identity_tags(point, restore_id)}
     body = machine.new_body(
         point, plans,
         source_vm=source_vm, size=request.size, network=network, zones=zones,
-        tags={**tags, RUN_TAG: f"{journal.run}@{plans[0].name}"},
+        tags={**tags, RUN_TAG: run_tag(journal.run, plans[0].name, journal.process)},
     )  # fmt: skip
     _predict(outcome, plans, body, request)
     work = MakingRun(
@@ -195,7 +197,8 @@ def _there_already(
     if left is None or state in _UNDER_WAY:
         return outcome
     outcome.reason = "Restored"
-    outcome.power_state = "running" if request.start else "deallocated"
+    if not left.ran and not request.start:
+        outcome.power_state = "deallocated"
     return write(lambda: _complete(arm, outcome, left, chosen, request, clock), outcome)
 
 
@@ -230,7 +233,8 @@ def _complete(
     lock.claim(expected=left.run)
     parsed = ResourceId.parse(left.vm)
     vm = get_vm(arm, parsed.group, parsed.name, instance_view=True)
-    if not request.start and power_state(vm) != "deallocated":
+    # One that was made to run may be in use by now: another run of the task does not stop it.
+    if not left.ran and not request.start and power_state(vm) != "deallocated":
         deallocate(arm, parsed.group, parsed.name, wait=request.wait)
     if record := close_record(arm, lock.commit):
         outcome.warnings.append(f"The restore is done. {record}")
