@@ -358,25 +358,15 @@ ready_to_use:
   type: bool
   sample: true
 conditions:
-  description: Where it stands; exactly one of the three has the status V(True).
+  description: Where it stands. V(Progressing), V(Ready) and V(Failure); exactly one has the status V(True).
   returned: success
   type: list
   elements: dict
   sample:
-    - type: Progressing
-      status: "False"
-      reason: Committed
-      message: ""
-      last_transition_time: "2026-09-01T10:00:42+00:00"
     - type: Ready
       status: "True"
       reason: Committed
       message: It can be restored from.
-      last_transition_time: "2026-09-01T10:00:42+00:00"
-    - type: Failure
-      status: "False"
-      reason: Committed
-      message: ""
       last_transition_time: "2026-09-01T10:00:42+00:00"
 indications:
   description:
