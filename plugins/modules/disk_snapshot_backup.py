@@ -97,8 +97,8 @@ options:
     type: str
   tags:
     description:
-      - Tags of the snapshots, and of the collection with O(source=restore_point) where it is made, beside
-        those by which vmguard finds its snapshots. Names that begin with V(vmguard-) are refused.
+      - Tags of the snapshots, beside those of vmguard, and of a collection that is made. Names that
+        begin with V(vmguard-) are refused.
     type: dict
     default: {}
   collection:
@@ -141,8 +141,7 @@ options:
   wait_timeout:
     description:
       - How long to wait for operations of Azure, such as taking the snapshots, in seconds, 1 at least.
-      - Reading the disks does not count. A disk that Azure throttles is read more slowly, and given up
-        when it refused every request for so long.
+      - Reading does not count. A disk that Azure throttles is given up when it refuses all for so long.
     type: int
     default: 1800
 extends_documentation_fragment:
@@ -157,8 +156,7 @@ notes:
     disks, deletes its snapshots, and finds what it stored.
   - Azure fills the snapshots of Premium SSD v2 and Ultra disks for hours. When O(wait_timeout) is over
     before, they are kept, and the next run of the same task within two days goes on with them.
-  - Disks whose C(dataAccessAuthMode) is C(AzureActiveDirectory) are read if the login has the role Data
-    Operator for Managed Disks beside the others.
+  - Disks with the C(dataAccessAuthMode) C(AzureActiveDirectory) take the role Data Operator for Managed Disks.
 seealso:
   - module: vmguard.azure.backup_repository
   - module: vmguard.azure.backup_info
@@ -188,7 +186,6 @@ EXAMPLES = r"""
     source: restore_point
     require_consistency: filesystem
     exclude_disks: [5]
-    bandwidth_limit: 100
 """
 
 RETURN = r"""
