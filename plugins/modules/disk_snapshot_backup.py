@@ -95,6 +95,12 @@ options:
   snapshot_resource_group:
     description: Resource group of the snapshots. By default O(resource_group).
     type: str
+  tags:
+    description:
+      - Tags of the snapshots, beside those of vmguard, and of a collection that is made. Names that
+        begin with V(vmguard-) are refused.
+    type: dict
+    default: {}
   collection:
     description:
       - With O(source=restore_point), the collection of the restore point, which is made if it does
@@ -135,7 +141,7 @@ options:
   wait_timeout:
     description:
       - How long to wait for operations of Azure, such as taking the snapshots, in seconds, 1 at least.
-      - Reading the disks does not count.
+      - Reading does not count. A disk that Azure throttles is given up when it refuses all for so long.
     type: int
     default: 1800
 extends_documentation_fragment:
@@ -148,6 +154,9 @@ notes:
     is refused while the first runs.
   - A run that was killed leaves nothing that counts. The next one of the same VM ends its access to
     disks, deletes its snapshots, and finds what it stored.
+  - Azure fills the snapshots of Premium SSD v2 and Ultra disks for hours. When O(wait_timeout) is over
+    before, they are kept, and the next run of the same task within two days goes on with them.
+  - Disks with the C(dataAccessAuthMode) C(AzureActiveDirectory) take the role Data Operator for Managed Disks.
 seealso:
   - module: vmguard.azure.backup_repository
   - module: vmguard.azure.backup_info
@@ -177,7 +186,6 @@ EXAMPLES = r"""
     source: restore_point
     require_consistency: filesystem
     exclude_disks: [5]
-    bandwidth_limit: 100
 """
 
 RETURN = r"""
@@ -347,25 +355,15 @@ ready_to_use:
   type: bool
   sample: true
 conditions:
-  description: Where it stands; exactly one of the three has the status V(True).
+  description: Where it stands. V(Progressing), V(Ready) and V(Failure); exactly one has the status V(True).
   returned: success
   type: list
   elements: dict
   sample:
-    - type: Progressing
-      status: "False"
-      reason: Committed
-      message: ""
-      last_transition_time: "2026-09-01T10:00:42+00:00"
     - type: Ready
       status: "True"
       reason: Committed
       message: It can be restored from.
-      last_transition_time: "2026-09-01T10:00:42+00:00"
-    - type: Failure
-      status: "False"
-      reason: Committed
-      message: ""
       last_transition_time: "2026-09-01T10:00:42+00:00"
 indications:
   description:
@@ -431,6 +429,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         "default": "needed",
     },
     "snapshot_resource_group": {"type": "str"},
+    "tags": {"type": "dict", "default": {}},
     "collection": {"type": "str"},
     "consistency_mode": {"type": "str", "choices": ["application", "crash"]},
     "require_consistency": {"type": "str", "choices": ["application", "filesystem", "crash"]},
@@ -464,6 +463,7 @@ def request_of(params: dict[str, Any]) -> BackupRequest:
         workers=params["parallel_transfers"],
         disks_at_once=params["parallel_disks"],
         private_link=params["private_link"],
+        tags={str(name): str(value) for name, value in params["tags"].items()},
     )
     request.check()
     return request

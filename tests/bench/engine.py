@@ -30,6 +30,12 @@ class FixedAccess:
     def renew(self, _seen: str) -> str:
         return self._url
 
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def challenged(self, _seen: dict[str, str]) -> bool:
+        return False
+
 
 def _module(name: str) -> Any:
     import importlib
@@ -80,7 +86,7 @@ def back_up(
         )  # fmt: skip
 
         @contextlib.contextmanager
-        def access(name: str) -> Iterator[FixedAccess]:
+        def access(name: str, _with_token: bool) -> Iterator[FixedAccess]:
             yield FixedAccess(name, urls[name])
 
         transfer = _module("_backup.transfer").Transfer(

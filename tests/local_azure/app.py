@@ -61,6 +61,7 @@ class App:
         self.faults = Faults()
         self.blobs = BlobService(self.state.sas, clock)
         self._spent: dict[str, int] = {}
+        self.blobs.check_token = self.identity.check_disk
         self._management = Router()
         self._open = Router()
         self._control = Router()

@@ -17,6 +17,9 @@ from .clock import Clock
 from .config import Config
 from .errors import ArmError
 from .http_types import Request, Response
+from .storage.blob_errors import StorageError
+
+DISK_AUDIENCE = "https://disk.azure.com/"
 
 
 def _plain_json(status: int, body: Any) -> Response:
@@ -227,6 +230,41 @@ class Identity:
     def _sign(self, text: str) -> str:
         return _b64(hmac.digest(self._key, text.encode(), hashlib.sha256))
 
+    def check_disk(self, request: Request) -> None:
+        """Refuse a request for a disk's data whose token is not good for that.
+
+        The challenge is the one that the storage SDKs follow, and the audience has its slash at the
+        end (AzCopy: "the service checks explicitly"). Who has no role of ``disk_operators`` has no
+        permission.
+
+        Raises:
+            StorageError: 401 with a challenge, or 403.
+        """
+        kind, _space, token = request.headers.get("authorization", "").partition(" ")
+        claims = self._claims(token) if kind.lower() == "bearer" else None
+        challenge = (
+            f'Bearer authorization_uri="{self.base_url}/{self._config.tenant}/oauth2/authorize",'
+            f' resource_id="{DISK_AUDIENCE}"'
+        )
+        if not token:
+            raise StorageError(
+                "NoAuthenticationInformation", headers={"WWW-Authenticate": challenge}
+            )
+        late = claims is not None and claims["exp"] <= self._clock.now().timestamp()
+        if claims is None or late or claims["aud"] != DISK_AUDIENCE:
+            raise StorageError("InvalidAuthenticationInfo", headers={"WWW-Authenticate": challenge})
+        operators = self._config.disk_operators
+        if operators is not None and claims["appid"] not in operators:
+            raise StorageError("AuthorizationPermissionMismatch")
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
+        """What a token of ours says, None for any other."""
+        text, _dot, signature = token.rpartition(".")
+        if not text or not hmac.compare_digest(signature.encode(), self._sign(text).encode()):
+            return None
+        payload = text.split(".")[1]
+        return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
     def check(self, request: Request) -> None:
         """Refuse a management request without a valid token.
 
@@ -239,11 +277,9 @@ class Identity:
                 "AuthenticationFailed",
                 "Authentication failed. The 'Authorization' header is missing.",
             )
-        text, _dot, signature = token.rpartition(".")
-        if not text or not hmac.compare_digest(signature.encode(), self._sign(text).encode()):
+        claims = self._claims(token)
+        if claims is None:
             raise self._unauthorized("InvalidAuthenticationToken", "The access token is invalid.")
-        payload = text.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         if claims["exp"] <= self._clock.now().timestamp():
             raise self._unauthorized(
                 "ExpiredAuthenticationToken",

@@ -12,7 +12,9 @@ from typing import Any
 
 from .._arm.client import ArmClient
 from .._clock import SystemClock
+from .._compute.disk_access import takes_token
 from .._compute.ids import COLLECTION_TYPE, ResourceId, resource_id, same_id
+from .._compute.protectability import access_findings
 from .._compute.restore_point_creation import ensure_vm_point
 from .._compute.restore_point_request import PointRequest, default_collection
 from .._compute.restore_point_waiting import PointFailed, Run
@@ -20,16 +22,20 @@ from .._compute.restore_points import get_point
 from .._compute.snapshots import find_snapshot, get_snapshot, put_snapshot, snapshot_body
 from .._compute.status import CRASH
 from .._compute.storage_profile import disk_entries, disk_id, disk_restore_point_id
-from .._errors import AzureError, NotFound
-from .machine import BackupDisk, Machine, at_rest
+from .._errors import AzureError, InputError, NotFound
+from .machine import PRIVATE, BackupDisk, Machine, at_rest
+from .ownership import Owner
 from .request import RESTORE_POINT, SNAPSHOT, BackupRequest
 from .together import Together
 
 # What snapshots of several disks of a running machine are: each disk is crash-consistent, and
 # together they are of several moments, a state that no crash leaves.
 CRASH_PER_DISK = "CrashConsistentPerDisk"
+GIB = 1 << 30
 _NAME_LIMIT = 80
 Raw = dict[str, Any]
+Sizes = tuple[int, int]
+ANY_SIZE: Sizes = (1, 1 << 62)
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,18 @@ class Captured:
     Args:
         sources: the id of the snapshot or disk restore point of each disk, by its unique id.
         point: the restore point's id, None for snapshots.
+        sizes: how many bytes each of them has by Azure's word, at least and at most.
+        with_token: the unique ids of the disks that are read with an Entra token.
         consistency: of all disks together (Azure's word, or ``CRASH_PER_DISK``).
         same_moment: whether all disks are of one moment.
     """
 
     kind: str
     sources: dict[str, str]
+    sizes: dict[str, Sizes]
     consistency: str | None
     same_moment: bool
+    with_token: frozenset[str] = frozenset()
     point: str | None = None
     indications: tuple[str, ...] = ()
 
@@ -75,43 +85,115 @@ def _stems(disks: list[BackupDisk], room: int) -> dict[str, str]:
 
 
 def take_snapshots(
-    arm: ArmClient, machine: Machine, ids: dict[str, str], tags: dict[str, str]
+    arm: ArmClient,
+    machine: Machine,
+    ids: dict[str, str],
+    owner: Owner,
+    run: str,
+    request: BackupRequest,
+    *,
+    going_on: bool = False,
 ) -> Captured:
     """Snapshots of all disks, begun together. When one fails, the others are not waited for.
 
+    Args:
+        ids: those that they get, by the disks' unique ids.
+        going_on: they were begun by an earlier run, and are only waited for.
+
     Raises:
         AzureError, OperationTimeout: one of them could not be made.
+        InputError: one cannot be read as it was made.
     """
     arm.compute  # noqa: B018 - built once, before threads share it
     together = Together(len(machine.disks))
+    tags = {**request.tags, **owner.tags(run)}
 
-    def take(disk: BackupDisk) -> None:
+    def take(disk: BackupDisk) -> Raw:
         snapshot = ids[disk.unique_id]
 
         def look() -> Raw:
             together.check()
             return get_snapshot(arm, snapshot)
 
-        put_snapshot(arm, snapshot, snapshot_body(disk.resource, tags))
-        arm.wait_until(look, _complete, operation="complete snapshot", resource=snapshot)
+        if not going_on:
+            put_snapshot(arm, snapshot, snapshot_body(disk.resource, tags))
+        found = arm.wait_until(look, _settled, operation="complete snapshot", resource=snapshot)
+        _check(found, owner, run, request)
+        return found
 
-    together.run([partial(take, disk) for disk in machine.disks])
-    same_moment = len(machine.disks) == 1 or (machine.at_rest and at_rest(arm, machine.id))
+    made = together.run([partial(take, disk) for disk in machine.disks])
+    taken = {disk.unique_id: raw for disk, raw in zip(machine.disks, made, strict=True)}
+    # When the machine was started or stopped since an earlier run began them is not known.
+    resting = machine.at_rest and not going_on and at_rest(arm, machine.id)
+    same_moment = len(machine.disks) == 1 or resting
     consistency = CRASH if same_moment else CRASH_PER_DISK
     online = ("Online",) if machine.running else ()
     return Captured(
         SNAPSHOT,
         ids,
+        {one: size_of(raw["properties"]) for one, raw in taken.items()},
         consistency,
         same_moment=same_moment,
+        with_token=frozenset(one for one, raw in taken.items() if takes_token(raw)),
         indications=(*online, "NoGuestAgent", consistency),
     )
 
 
-def _complete(snapshot: Raw) -> bool:
+def _settled(snapshot: Raw) -> bool:
     """Snapshots of Ultra and Premium SSD v2 disks fill in the background."""
-    percent = snapshot["properties"].get("completionPercent")
-    return percent is None or percent >= 100
+    has = snapshot["properties"]
+    if has.get("copyCompletionError") or has.get("provisioningState") == "Failed":
+        return True
+    percent = has.get("completionPercent")
+    made = has.get("provisioningState") in (None, "Succeeded")
+    return made and (percent is None or percent >= 100)
+
+
+def _check(snapshot: Raw, owner: Owner, run: str, request: BackupRequest) -> None:
+    """Refuse a snapshot that is not what was asked for: a policy of Azure may have changed it.
+
+    Raises:
+        InputError, AzureError: it failed, cannot be read, or would not be found again.
+    """
+    name, told = snapshot["name"], snapshot["properties"]
+    failed = told.get("copyCompletionError") or {}
+    if failed or told.get("provisioningState") == "Failed":
+        raise AzureError(
+            f"Azure could not complete the snapshot {name}:"
+            f" {failed.get('errorMessage') or 'it gives no reason'}",
+            code=failed.get("errorCode") or "SnapshotFailed",
+            operation="complete snapshot",
+            resource=snapshot["id"],
+        )
+    findings = access_findings(told, f"snapshot {name}")
+    if request.private_link:
+        findings = [one for one in findings if one["reason"] not in PRIVATE]
+    if findings:
+        raise InputError(
+            f"The snapshot {name} cannot be read, although its disk can:"
+            f" {' '.join(one['message'] for one in findings)}",
+            code="SnapshotNotReadable",
+            resource=snapshot["id"],
+            hint="An Azure Policy may set this on every snapshot: ask for an exemption of the resource"
+            " group, or read restore points (source: restore_point).",
+        )
+    if owner.run_of_snapshot(snapshot) != run:
+        raise InputError(
+            f"The snapshot {name} does not have the tags that it was made with, so that no later run"
+            " could tell that it belongs to the backup.",
+            code="SnapshotTagsChanged",
+            resource=snapshot["id"],
+            hint="Something removes or changes tags whose names begin with vmguard-, such as an Azure"
+            " Policy.",
+        )
+
+
+def size_of(properties: Raw) -> Sizes:
+    """The bytes that a disk or snapshot has at least and at most, by Azure's word."""
+    if told := properties.get("diskSizeBytes"):
+        return int(told), int(told)
+    gib = properties.get("diskSizeGB")
+    return ((int(gib) - 1) * GIB + 1, int(gib) * GIB) if gib else ANY_SIZE
 
 
 def point_id(arm: ArmClient, machine: Machine, request: BackupRequest, name: str) -> str:
@@ -141,6 +223,7 @@ def take_point(
         vm=machine.id,
         create_collection=True,
         exclude_disks=[one["id"] for one in machine.excluded],
+        tags=request.tags or None,
         mode=request.consistency_mode,
         require=request.require_consistency,
     )
@@ -155,11 +238,17 @@ def take_point(
     if raw is None:
         raise NotFound(f"The restore point {parsed.child_names[0]} is gone.", resource=point)
     shaped = outcome.point or {}
+    held = _entries(machine, raw)
     return Captured(
         RESTORE_POINT,
-        _sources(machine, raw),
+        {one: disk_restore_point_id(entry) for one, entry in held.items()},
+        {one: size_of(entry) for one, entry in held.items()},
         raw["properties"].get("consistencyMode"),
         same_moment=True,
+        # A disk restore point does not say it.
+        with_token=frozenset(
+            disk.unique_id for disk in machine.disks if takes_token(disk.resource)
+        ),
         point=point,
         indications=tuple(shaped.get("indications") or ()),
     )
@@ -170,9 +259,10 @@ def _now(act: Callable[[], Any], _predicted: Any = None) -> Any:
     return act()
 
 
-def _sources(machine: Machine, raw: Raw) -> dict[str, str]:
+def _entries(machine: Machine, raw: Raw) -> dict[str, Raw]:
+    """What a restore point says of each disk, by the disks' unique ids."""
     entries = disk_entries(raw["properties"]["sourceMetadata"])
-    sources = {}
+    found = {}
     for disk in machine.disks:
         held = next(
             (one for one in entries if same_id(disk_id(one), disk.id)),
@@ -184,8 +274,8 @@ def _sources(machine: Machine, raw: Raw) -> dict[str, str]:
                 code="DiskNotInRestorePoint",
                 resource=raw["id"],
             )
-        sources[disk.unique_id] = disk_restore_point_id(held)
-    return sources
+        found[disk.unique_id] = held
+    return found
 
 
 def exists(arm: ArmClient, source: str) -> bool:

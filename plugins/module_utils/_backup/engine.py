@@ -19,7 +19,7 @@ from .._clock import SystemClock
 from .._compute.disk_access import ArmAccess
 from .._compute.status import iso_time
 from .._disk.http import HttpPool
-from .._errors import InputError, ObjectNotFound, VmguardError
+from .._errors import InputError, ObjectNotFound, OperationTimeout, VmguardError
 from .._image.reader import DiskReader
 from .._image.throttle import Throttle
 from .._repository import manifest, names, quarantine
@@ -30,10 +30,10 @@ from .._repository.manifest import DiskImage, Manifest
 from .._repository.packs import PackWriter
 from .._repository.quarantine import Quarantine
 from .._repository.repository import Repository
-from . import capture, housekeeping
+from . import capture, housekeeping, unfinished
 from .capture import Captured
 from .history import History
-from .ledger import MADE, OPENED, Ledger
+from .ledger import MADE, OPENED, Ledger, left_open
 from .levels import FULL, Decision, DiskHistory, decide
 from .machine import BackupDisk, Machine, configuration, read_machine
 from .ownership import Claim, Owner
@@ -89,6 +89,9 @@ class Backup:
         self._clock = clock
         self._write = write
         self._warnings: list[str] = []
+        self._accesses: list[ArmAccess] = []
+        self._begun: str | None = None
+        self._captured = False
 
     def run(self) -> Outcome:
         """Back up the machine, unless ``max_age`` is given and a recent backup is as requested.
@@ -177,26 +180,58 @@ class Backup:
             newest = history.newest()
             run = names.new_backup_id(now, entropy, after=newest.id if newest else "")
             clear_leftovers(self._repository)
-            self._warnings += housekeeping.clear_after_killed(owner, self._repository, history.ids)
+            ledger = self._take_over(machine, owner, history, run, now)
+            run = self._begun or run
             planned = self._plan(machine, owner, history, now)
             # By now its manifests were read.
             self._warnings += history.warnings
-            ledger = Ledger(self._repository, owner.key, run)
             try:
-                outcome = self._make(machine, owner, run, planned, ledger, lease, now)
-            except BaseException:
-                self._undo(ledger)
+                outcome = self._make(machine, owner, run, planned, ledger, lease)
+            except BaseException as error:
+                self._undo_or_keep(machine, run, ledger, error)
                 raise
             self._commit(outcome.backup, ledger)
             outcome.deleted = self._prune(history, owner, outcome, lease)
             self._warnings += ledger.close()
         return outcome
 
+    def _take_over(
+        self, machine: Machine, owner: Owner, history: History, run: str, now: datetime
+    ) -> Ledger:
+        """Clear away what dead runs left, but for what this one goes on with; the run's ledger."""
+        repository, newest = self._repository, history.newest()
+        found = left_open(repository, owner.key)
+        begun = unfinished.find(
+            owner, machine, self._request, found, newest.id if newest else "", now
+        )
+        self._begun = begun
+        self._warnings += housekeeping.clear_after_killed(
+            owner, repository, history.ids, found, going_on=begun
+        )
+        if begun is None:
+            return Ledger(repository, owner.key, run)
+        self._warnings.append(
+            f"The backup goes on with the snapshots that the run {begun} had begun: the disks are as"
+            f" they were on {iso_time(names.moment(begun) or now)}."
+        )
+        return Ledger(repository, owner.key, begun, [entry.name for entry in found[begun]])
+
+    def _undo_or_keep(
+        self, machine: Machine, run: str, ledger: Ledger, error: BaseException
+    ) -> None:
+        """Take away what a failed run made, unless the next one can go on with it."""
+        too_slow = isinstance(error, OperationTimeout) and not self._captured
+        if too_slow and unfinished.is_filled_slowly(machine):
+            unfinished.explain(error, run)
+        else:
+            self._undo(ledger)
+
     def _undo(self, ledger: Ledger) -> None:
         """Take away what a failed run made in Azure. What cannot be taken away stays in the ledger."""
         self._arm.deadline.ensure(UNDO_SECONDS)
         failed = housekeeping.remove_all(self._arm, ledger.made)
-        failed += housekeeping.revoke_all(self._arm, ledger.opened)
+        still = {one.resource_id for one in self._accesses if one.outstanding}
+        failed += housekeeping.revoke_all(self._arm, still.intersection(ledger.opened))
         if not failed:
             ledger.close()
 
@@ -245,11 +280,11 @@ class Backup:
         planned: dict[str, Decision],
         ledger: Ledger,
         lease: Lease,
-        now: datetime,
     ) -> Outcome:
         """All but the commit: the outcome with the backup that is to be committed."""
         described = configuration(self._arm, machine, self._warnings)
         captured = self._capture(machine, owner, run, ledger)
+        self._captured = True
         bases = [one.base.image.source for one in planned.values() if one.base]
         if bases:
             ledger.note(OPENED, bases)
@@ -263,7 +298,7 @@ class Backup:
         backup = Manifest(
             id=run,
             vm=machine.identity(request.group, self._arm.subscription_id),
-            started=iso_time(now),
+            started=iso_time(names.moment(run) or self._clock.now()),
             finished=iso_time(self._clock.now()),
             source={
                 "kind": captured.kind,
@@ -288,14 +323,22 @@ class Backup:
         arm, request = self._arm, self._request
         if request.source == RESTORE_POINT:
             point = capture.point_id(arm, machine, request, owner.point_name(run))
-            ledger.note(MADE, [point])
+            self._note_made(ledger, [point])
             return capture.take_point(arm, machine, request, point, self._clock)
         ids = capture.snapshot_ids(arm, machine, request, run)
-        ledger.note(MADE, list(ids.values()))
-        captured = capture.take_snapshots(arm, machine, ids, owner.tags(run))
+        self._note_made(ledger, list(ids.values()))
+        captured = capture.take_snapshots(
+            arm, machine, ids, owner, run, request, going_on=bool(self._begun)
+        )
         if request.require_consistency and not captured.same_moment:
             raise _of_several_moments(machine)  # it was started since it was looked at
         return captured
+
+    def _note_made(self, ledger: Ledger, resources: list[str]) -> None:
+        if self._begun:
+            ledger.made.extend(resources)  # they are written down
+        else:
+            ledger.note(MADE, resources)
 
     def _read(
         self,
@@ -321,7 +364,10 @@ class Backup:
                 throttle=Throttle(request.bandwidth, Interruptible(self._clock, together.check)),
                 check=together.check,
             )  # fmt: skip
-            transfer = Transfer(self._access, self._clock, repository, reader, http, run)
+            transfer = Transfer(
+                self._access, self._clock, repository, reader, http, run, together.check,
+                self._arm.deadline.seconds,
+            )  # fmt: skip
             try:
                 images = together.run(
                     partial(
@@ -330,6 +376,8 @@ class Backup:
                         request.level,
                         planned[disk.unique_id],
                         captured.sources[disk.unique_id],
+                        captured.sizes[disk.unique_id],
+                        with_token=disk.unique_id in captured.with_token,
                     )
                     for disk in machine.disks
                 )
@@ -341,8 +389,13 @@ class Backup:
         self._warnings += index.warnings + transfer.warnings
         return images, packs.stored_bytes
 
-    def _access(self, source: str) -> ArmAccess:
-        return ArmAccess(self._arm, source, clock=self._clock, seconds=self._request.sas_seconds)
+    def _access(self, source: str, with_token: bool) -> ArmAccess:
+        access = ArmAccess(
+            self._arm, source, clock=self._clock, seconds=self._request.sas_seconds,
+            with_token=with_token,
+        )  # fmt: skip
+        self._accesses.append(access)
+        return access
 
     # -- afterwards
 

@@ -13,8 +13,8 @@ from .._compute.disk_access import revoke
 from .._compute.ids import COLLECTION_TYPE, ResourceId, resource_id
 from .._compute.restore_point_collections import get_collection
 from .._compute.restore_points import delete_point, disk_restore_points, get_point, list_points
-from .._compute.snapshots import SNAPSHOT_TYPE, delete_snapshot, list_snapshots
-from .._errors import InputError, NotFound, VmguardError
+from .._compute.snapshots import SNAPSHOT_TYPE, delete_snapshot, find_snapshot, list_snapshots
+from .._errors import AzureError, Conflict, InputError, NotFound, VmguardError
 from .._repository.manifest import DiskImage, Manifest
 from .._repository.repository import Repository
 from . import ledger
@@ -22,6 +22,10 @@ from .history import History
 from .ownership import Claim, Owner
 
 Raw = dict[str, Any]
+# Of a restore point: somebody has access to one of its disks.
+_IN_USE = "DiskRestorePointUsedByCustomer"
+# The states of a snapshot that somebody has, or had, access to; None where Azure tells none.
+_READ = (None, "ActiveSAS", "ActiveSASFrozen")
 
 
 class Kept(NamedTuple):
@@ -35,14 +39,24 @@ class Kept(NamedTuple):
 
 
 def remove(arm: ArmClient, resource: str) -> None:
-    """End the access to a snapshot or restore point and delete it, whether it is there or not.
+    """Delete a snapshot or restore point of ours, whether it is there or not, with the access to it.
 
     Raises:
         VmguardError: it could not be.
     """
+    try:
+        _delete(arm, resource)
+    except AzureError as error:
+        # Azure refuses while somebody has access; it is ended only then.
+        if not isinstance(error, Conflict) and error.code != _IN_USE:
+            raise
+        for one in readable(arm, resource):
+            revoke(arm, one)
+        _delete(arm, resource)
+
+
+def _delete(arm: ArmClient, resource: str) -> None:
     parsed = ResourceId.parse(resource)
-    for one in readable(arm, resource):
-        revoke(arm, one)
     if parsed.type.lower() == SNAPSHOT_TYPE:
         delete_snapshot(arm, resource)
     else:
@@ -78,22 +92,39 @@ def remove_all(
 
 
 def revoke_all(arm: ArmClient, resources: Iterable[str]) -> list[Kept]:
-    """End the access to snapshots and restore points; those where that failed, with a sentence."""
+    """End the access to snapshots and restore points; those where that failed, with a sentence.
+
+    A snapshot says whether there is any; a disk restore point does not.
+    """
     failed = []
     for resource in resources:
         try:
             for one in readable(arm, resource):
-                revoke(arm, one)
+                if _may_be_read(arm, one):
+                    revoke(arm, one)
         except VmguardError as error:
             why = f"Access to {resource} could not be revoked: {error.message}"
             failed.append(Kept(resource, why))
     return failed
 
 
+def _may_be_read(arm: ArmClient, resource: str) -> bool:
+    if ResourceId.parse(resource).type.lower() != SNAPSHOT_TYPE:
+        return True
+    found = find_snapshot(arm, resource)
+    return found is not None and found["properties"].get("diskState") in _READ
+
+
 # -- what a killed run left
 
 
-def clear_after_killed(owner: Owner, repository: Repository, committed: set[str]) -> list[str]:
+def clear_after_killed(
+    owner: Owner,
+    repository: Repository,
+    committed: set[str],
+    ledgers: dict[str, list[ledger.Entry]],
+    going_on: str | None = None,
+) -> list[str]:
     """Revoke and delete what the ledgers of dead runs name. The caller holds the machine's lease.
 
     Whoever can write to a repository in the clear can forge a ledger. So nothing is touched that
@@ -101,16 +132,19 @@ def clear_after_killed(owner: Owner, repository: Repository, committed: set[str]
 
     Args:
         committed: the ids of the backups there are; their snapshots stay.
+        ledgers: those that were not closed.
+        going_on: the run whose snapshots are used by the caller, who has its ledger then.
 
     Returns:
         A sentence for each thing that could not be cleared away.
     """
     problems = []
-    for run, entries in ledger.left_open(repository, owner.key).items():
+    for run, entries in ledgers.items():
         failed = []
         for entry in entries:
-            failed += _clear(owner, run, entry, run in committed)
-        if not failed:
+            if run != going_on or entry.kind != ledger.MADE:
+                failed += _clear(owner, run, entry, run in committed)
+        if not failed and run != going_on:
             names = [entry.name for entry in entries]
             failed += ledger.Ledger(repository, owner.key, run, names).close()
         problems += failed

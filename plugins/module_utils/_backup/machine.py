@@ -27,7 +27,7 @@ Raw = dict[str, Any]
 _NO_SNAPSHOT = ("UnmanagedDisk", "EphemeralOSDisk")
 _AT_REST = ("stopped", "deallocated")
 # With these, its blocks can be read through a private endpoint alone.
-_PRIVATE = ("NetworkAccessPrivate", "PublicNetworkAccessDisabled")
+PRIVATE = ("NetworkAccessPrivate", "PublicNetworkAccessDisabled")
 
 
 # The ends of names, without case and signs, under which a text, or all there is, is a secret.
@@ -171,7 +171,7 @@ def _findings(vm: Raw, entry: Raw, resource: Raw | None, request: BackupRequest)
         found = [one for one in found if one["reason"] in _NO_SNAPSHOT]
     exports = export_findings(resource, entry)
     if request.private_link:
-        exports = [one for one in exports if one["reason"] not in _PRIVATE]
+        exports = [one for one in exports if one["reason"] not in PRIVATE]
     if resource is None and not found:
         name = entry.get("name")
         return [{"reason": "DiskNotFound", "message": f"Disk {name} cannot be found or read."}]
@@ -181,7 +181,7 @@ def _findings(vm: Raw, entry: Raw, resource: Raw | None, request: BackupRequest)
 def _refuse(vm: Raw, blocked: list[Raw], disks: list[BackupDisk]) -> None:
     if blocked:
         hint = "exclude_disks leaves disks out."
-        if any(one["reason"] in _PRIVATE for one in blocked):
+        if any(one["reason"] in PRIVATE for one in blocked):
             hint += " Where the private endpoint can be reached, private_link: true reads them."
         messages = " ".join(one["message"] for one in blocked)
         raise InputError(

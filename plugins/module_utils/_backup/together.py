@@ -33,7 +33,8 @@ class Together:
         self._threads = max(1, threads)
         self._check = check
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._active = 0
         self._failure: BaseException | None = None
 
     def check(self) -> None:
@@ -45,6 +46,11 @@ class Together:
         if self._stop.is_set():
             raise Stopped
         self._check()
+
+    def stop(self) -> None:
+        """End the work at its next check. Thread-safe."""
+        with self._changed:
+            self._stop.set()
 
     def run(self, calls: Iterable[Callable[[], Any]]) -> list[Any]:
         """The results in the order of the calls.
@@ -58,24 +64,35 @@ class Together:
             wait(jobs)
         except BaseException:
             # Ctrl-C or SIGTERM, in the thread that waits.
-            self._stop.set()
+            self.stop()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            # The pool does not know a thread in whose start an interrupt came.
+            with self._changed:
+                self._changed.wait_for(lambda: self._active == 0)
         if self._failure is not None:
             raise self._failure
         return [job.result() for job in jobs]
 
     def _one(self, call: Callable[[], Any]) -> Any:
+        with self._changed:
+            if self._stop.is_set():
+                raise Stopped
+            self._active += 1
         try:
-            self.check()
+            self._check()
             return call()
         except BaseException as error:
-            with self._lock:
+            with self._changed:
                 if self._failure is None:
                     self._failure = error
-            self._stop.set()
+            self.stop()
             raise
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._changed.notify_all()
 
 
 class Interruptible(SystemClock):

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._clock import SystemClock
+from .._disk.governor import PATIENCE, Governor
 from .._disk.http import HttpPool
 from .._disk.page_blob import Access, PageBlob
 from .._disk.page_ranges import Changed, DiffUnavailable, PageRanges
 from .._disk.ranges import Range
-from .._errors import VmguardError
+from .._errors import AzureError, VmguardError
 from .._image import audit
 from .._image.reader import DiskReader, Stats
 from .._image.work import chunk_runs
@@ -24,6 +25,7 @@ from .._repository.errors import DamagedObject
 from .._repository.manifest import DiskImage
 from .._repository.repository import Repository
 from .._repository.tree import Tree, chunk_count
+from .capture import ANY_SIZE, Sizes
 from .levels import FULL, INCREMENTAL, Decision
 from .machine import BackupDisk
 from .together import Interruptible
@@ -40,20 +42,38 @@ class Transfer:
     """What reading disks needs; shared by the disks of a run.
 
     Args:
-        open_access: access to the bytes of a snapshot or disk restore point, given back on exit.
+        open_access: access to the bytes of a snapshot or disk restore point, given back on exit;
+            with an Entra token or without.
+        check: called before each request; raises when the work has to end.
+        patience: seconds for which Azure may refuse all requests to a disk as too many.
         warnings: what the user should know of the disks that were read.
     """
 
-    open_access: Callable[[str], OpenAccess]
+    open_access: Callable[[str, bool], OpenAccess]
     clock: SystemClock
     repository: Repository
     reader: DiskReader
     http: HttpPool
     run: str
+    check: Callable[[], None] = lambda: None
+    patience: float = PATIENCE
     warnings: list[str] = field(default_factory=list)
 
-    def read(self, disk: BackupDisk, asked: str, decision: Decision, source: str) -> DiskImage:
+    def read(
+        self,
+        disk: BackupDisk,
+        asked: str,
+        decision: Decision,
+        source: str,
+        sizes: Sizes = ANY_SIZE,
+        *,
+        with_token: bool = False,
+    ) -> DiskImage:
         """Read a disk at the level that was decided, or in full where that cannot be done.
+
+        Args:
+            sizes: the bytes that Azure says it has, at least and at most.
+            with_token: reading takes an Entra token beside the signature.
 
         Raises:
             VmguardError: it cannot be read or stored.
@@ -67,21 +87,31 @@ class Transfer:
         )  # fmt: skip
         stats = Stats()
         sums = {"allocated": 0, "changed": 0, "cleared": 0}
+        clock = Interruptible(self.clock, self.check)
+        governor = Governor(clock, self.patience)
         with (
-            self.open_access(source) as access,
-            PageRanges(self.clock, check=self.reader.look) as ranges,
+            self.open_access(source, with_token) as access,
+            PageRanges(clock, check=self.check, governor=governor) as ranges,
         ):
-            clock = Interruptible(self.clock, self.reader.look)
-            blob = PageBlob(access, self.http, clock, check=self.reader.look)
+            blob = PageBlob(access, self.http, clock, check=self.check, governor=governor)
             image.size = blob.disk_size()
+            _check_size(access.name, image.size, sizes)
             if decision.level != FULL:
                 try:
-                    self._changes(image, decision, blob, access, ranges, stats, sums)
+                    self._changes(
+                        image, decision, blob, access, ranges, stats, sums, with_token=with_token
+                    )
                 except (DiffUnavailable, DamagedObject, _NotTrusted) as error:
                     image.level, image.base, image.full = FULL, None, self.run
                     image.fallback = getattr(error, "message", str(error))
             if image.level == FULL:
                 self._full(image, blob, access, ranges, stats, sums)
+            untold = ranges.untold
+        if untold:
+            self.warnings.append(
+                f"Azure did not tell in time which bytes of {image.name} are allocated or changed:"
+                f" {-(-untold >> 20)} MiB were read as if they were."
+            )
         seconds = round(self.clock.monotonic() - began, 3)
         counted = {
             "audited": stats.audited, "read": stats.read, "new": stats.new, "stored": stats.stored
@@ -127,6 +157,8 @@ class Transfer:
         ranges: PageRanges,
         stats: Stats,
         sums: dict[str, Any],
+        *,
+        with_token: bool,
     ) -> None:
         base = decision.base
         if base is None or base.image.size % self.repository.chunk_size:
@@ -135,11 +167,11 @@ class Transfer:
 
         def counted(older: Access) -> Any:
             for change in ranges.changed(access, older, Range(0, image.size)):
-                self.reader.look()
+                self.check()
                 sums["cleared" if change.cleared else "changed"] += change.end - change.start
                 yield change
 
-        with self.open_access(base.image.source) as older:
+        with self.open_access(base.image.source, with_token) as older:
             try:
                 older.url()
             except VmguardError as error:
@@ -167,6 +199,26 @@ class Transfer:
 
     def _count(self, found: Any, sums: dict[str, Any]) -> Any:
         for start, end in found:
-            self.reader.look()
+            self.check()
             sums["allocated"] += end - start
             yield start, end
+
+
+def _check_size(name: str, size: int, told: Sizes) -> None:
+    """Refuse an image that is not of the disk that Azure describes.
+
+    Raises:
+        AzureError: it is not.
+    """
+    least, most = told
+    if least <= size <= most:
+        return
+    expected = f"{most} bytes" if least == most else f"{most >> 30} GiB"
+    raise AzureError(
+        f"Azure gives {name} as a disk of {size} bytes, and says itself that it has {expected}: it was"
+        " not read.",
+        code="WrongImageSize",
+        operation="read the disk",
+        hint="Run the task again. If it stays so, ask Azure's support: what would be stored is not the"
+        " disk.",
+    )

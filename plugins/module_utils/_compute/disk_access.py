@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .._arm.client import ArmClient
+from .._azure_errors import from_azure
 from .._clock import SystemClock
 from .._errors import AzureError, InputError, NotFound, OperationFailed, VmguardError
 from .ids import ResourceId
+from .passing import wait_out
 
 DEFAULT_SECONDS = 4 * 3600
 REVOKE_ATTEMPTS = 3
@@ -22,12 +24,19 @@ _PATIENCE = 300.0
 _REVOKE_PAUSE = 2.0
 # Threads that were refused together ask for a new URL together; one of them gets it.
 _JUST_NOW = 5.0
+# What a disk takes beside the signature where its dataAccessAuthMode says so. The slash at the end of
+# the audience is part of it (AzCopy: "the service checks explicitly for https://disk.azure.com/").
+ENTRA_MODE = "AzureActiveDirectory"
+DISK_SCOPE = "https://disk.azure.com//.default"
+_TOKEN_MARGIN = 300.0
 _GONE = ("NotFound", "ResourceNotFound")
 _KINDS = {"disks": ("disks", "disk"), "snapshots": ("snapshots", "snapshot")}
 
 
 def grant(arm: ArmClient, resource_id: str, seconds: int, access: str = "Read") -> str:
     """A signed URL to the bytes. While one is valid, Azure extends it and gives it again.
+
+    What passes by itself, such as a change of the resource, is waited out.
 
     Args:
         resource_id: of a managed disk, a snapshot or a disk restore point.
@@ -41,10 +50,14 @@ def grant(arm: ArmClient, resource_id: str, seconds: int, access: str = "Read") 
     """
     operations, address, _label = _target(arm, resource_id)
     body = {"access": access, "durationInSeconds": seconds}
-    found: Any = arm.run(
-        f"{operations}.begin_grant_access", resource_id, *address, body=body,
-        final_state_via="location",
-    )  # fmt: skip
+
+    def ask() -> Any:
+        return arm.run(
+            f"{operations}.begin_grant_access", resource_id, *address, body=body,
+            final_state_via="location",
+        )  # fmt: skip
+
+    found = wait_out(arm, ask)
     url = _signed_url(found)
     if not url:
         raise AzureError(
@@ -75,6 +88,11 @@ def revoke(arm: ArmClient, resource_id: str) -> None:
             raise
 
 
+def takes_token(resource: dict[str, Any]) -> bool:
+    """Whether reading or writing a disk or snapshot takes an Entra token beside the signature."""
+    return (resource.get("properties") or {}).get("dataAccessAuthMode") == ENTRA_MODE
+
+
 class ArmAccess:
     """Access to one resource's bytes while it is needed. Thread-safe; a context manager.
 
@@ -83,6 +101,7 @@ class ArmAccess:
 
     Args:
         seconds: for how long each time.
+        with_token: an Entra token is needed beside the URL. It is also sent once it was asked for.
         on_grant: called with the resource's id before access is first asked for, so that what a
             killed run leaves behind can be known.
 
@@ -98,6 +117,7 @@ class ArmAccess:
         clock: SystemClock,
         seconds: int = DEFAULT_SECONDS,
         access: str = "Read",
+        with_token: bool = False,
         on_grant: Callable[[str], None] | None = None,
     ) -> None:
         _operations, address, label = _target(arm, resource_id)
@@ -107,6 +127,9 @@ class ArmAccess:
         self._clock = clock
         self._seconds = seconds
         self._access = access
+        self._with_token = with_token
+        self._token: Any = None
+        self._token_since = 0.0
         self._on_grant = on_grant
         self._lock = threading.RLock()
         self._url: str | None = None
@@ -151,6 +174,47 @@ class ArmAccess:
             url = self._grant()
             self._renewed = seen
             return url
+
+    def headers(self) -> dict[str, str]:
+        """What requests carry beside the URL: a token that is valid for a while, where one is needed.
+
+        Raises:
+            VmguardError: there is no token to be had.
+        """
+        if not self._with_token:
+            return {}
+        with self._lock:
+            now = self._clock.now().timestamp()
+            held = self._token
+            if held is not None:
+                left, whole = held.expires_on - now, held.expires_on - self._token_since
+                if left > min(_TOKEN_MARGIN, whole / 2):
+                    return {"Authorization": f"Bearer {held.token}"}
+            self._token, self._token_since = self._new_token(), now
+            return {"Authorization": f"Bearer {self._token.token}"}
+
+    def challenged(self, seen: dict[str, str]) -> bool:
+        """After 401: whether another attempt may go better, with a token that was not sent yet.
+
+        Args:
+            seen: the headers that were refused.
+        """
+        with self._lock:
+            self._with_token = True
+            if self._token is not None and self.headers() == seen:
+                self._token = None
+            return self.headers() != seen
+
+    def _new_token(self) -> Any:
+        try:
+            return self._arm.login.credential.get_token(DISK_SCOPE)
+        except Exception as error:
+            from azure.core.exceptions import AzureError as SdkError
+
+            if not isinstance(error, SdkError):
+                raise
+            what = "get a token for the data of managed disks"
+            raise from_azure(error, operation=what, resource=self.resource_id) from error
 
     def close(self) -> None:
         """Revoke it, where it was ever asked for.

@@ -50,28 +50,30 @@ def export_findings(disk: Raw | None, vm_disk: Raw) -> list[Finding]:
 
     Its snapshots take over these settings. A private link serves only callers in its network, so
     ``AllowPrivate`` is a finding although it may work from where the task runs (disk import/export
-    documents of Azure: disks-enable-private-links, disks-secure-upload-download).
+    documents of Azure: disks-enable-private-links). An Entra token beside the signature
+    (``dataAccessAuthMode``) is sent where it is asked for.
 
     Args, Returns: as for ``disk_findings``.
     """
     told = (disk or {}).get("properties", {})
     name = vm_disk.get("name") or (disk or {}).get("name") or "(without a name)"
-    findings = [*_sectors(disk, vm_disk, name), *_network_policy(told, name)]
+    return [*_sectors(disk, vm_disk, name), *access_findings(told, f"disk {name}")]
+
+
+def access_findings(told: Raw, what: str) -> list[Finding]:
+    """What in its settings blocks reading a disk or a snapshot.
+
+    Args:
+        told: its properties.
+        what: what it is called in sentences: ``disk web01-os``.
+    """
+    findings = _network_policy(told, what)
     if told.get("publicNetworkAccess") == "Disabled":
         findings.append(
             _finding(
                 "PublicNetworkAccessDisabled",
-                f"Public network access to disk {name} is disabled: set publicNetworkAccess to"
+                f"Public network access to {what} is disabled: set publicNetworkAccess to"
                 " Enabled, or read it from a network with a private link to it.",
-            )
-        )
-    if told.get("dataAccessAuthMode") == "AzureActiveDirectory":
-        findings.append(
-            _finding(
-                "DataAccessAuthentication",
-                f"Reading disk {name} takes a Microsoft Entra token beside the signature, and this"
-                " collection sends none, whatever the login's roles are: set dataAccessAuthMode to"
-                " None.",
             )
         )
     return findings
@@ -185,13 +187,13 @@ def _crash_mode(disk: Raw | None, vm_disk: Raw, vm: Raw, name: str) -> list[Find
     return findings
 
 
-def _network_policy(told: Raw, name: str) -> list[Finding]:
+def _network_policy(told: Raw, what: str) -> list[Finding]:
     policy = told.get("networkAccessPolicy")
     if policy == "DenyAll":
         return [
             _finding(
                 "NetworkAccessDenied",
-                f"The network access policy of disk {name} is DenyAll, so that nobody can read its"
+                f"The network access policy of {what} is DenyAll, so that nobody can read its"
                 " blocks: set networkAccessPolicy to AllowAll, or to AllowPrivate with a disk"
                 " access.",
             )
@@ -202,7 +204,7 @@ def _network_policy(told: Raw, name: str) -> list[Finding]:
         return [
             _finding(
                 "NetworkAccessPrivate",
-                f"The blocks of disk {name} can be read only through the private"
+                f"The blocks of {what} can be read only through the private"
                 f" endpoints{through}: run the task in a network that has one, or set"
                 " networkAccessPolicy to AllowAll.",
             )

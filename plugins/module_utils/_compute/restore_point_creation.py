@@ -18,12 +18,12 @@ from .._errors import (
     InputError,
     OperationFailed,
     OperationTimeout,
-    VmguardError,
 )
 from . import restore_point_collections as collections
 from . import restore_points as points
 from .disks import disks_of
 from .ids import ResourceId, check_name
+from .passing import passing
 from .restore_point_request import (
     choose_disks,
     default_collection,
@@ -44,13 +44,6 @@ from .restore_point_waiting import (
 from .virtual_machines import get_vm
 
 Raw = dict[str, Any]
-# Refusals that pass by themselves: code, and a word of the message where the code says too little.
-TRANSIENT = (
-    ("VMRestorePointClientError", "concurrent"),
-    ("OperationNotAllowed", "changes were made to the virtual machine"),
-    ("VMRestorePointInternalError", ""),
-    ("OperationNotAllowed", "another operation is in progress"),
-)
 
 
 def ensure_vm_point(run: Run) -> Outcome:
@@ -83,7 +76,7 @@ def ensure_vm_point(run: Run) -> Outcome:
     )
     if raw_collection is None:
         wanted = collections.WantedCollection(
-            request.group, name, request.location, source_vm=vm_id
+            request.group, name, request.location, source_vm=vm_id, tags=request.tags
         )
         place.location = collections.create(run.arm, wanted, run.write)["location"]
     body = vm_body(request, choice)
@@ -165,7 +158,7 @@ def _create(run: Run, place: Place, body: Raw, reasons: points.Reasons | None) -
                 body=body, wait=run.request.wait,
             )  # fmt: skip
         except (Conflict, OperationFailed) as error:
-            if arm.deadline.passed or not is_transient(error):
+            if arm.deadline.passed or not passing(error):
                 _tell_leftover(run, place, error)
                 raise
             _remove_failed(run, place)
@@ -178,12 +171,6 @@ def _create(run: Run, place: Place, body: Raw, reasons: points.Reasons | None) -
             late(run, place, error, reasons)
             raise
         arm.deadline.pause(pauses.next())
-
-
-def is_transient(error: VmguardError) -> bool:
-    """Whether the same request may well succeed a little later."""
-    text = error.message.lower()
-    return any(error.code == code and words in text for code, words in TRANSIENT)
 
 
 def _remove_failed(run: Run, place: Place) -> None:

@@ -28,7 +28,11 @@ _NO_MODE: dict[str, Any] = {}
 
 @dataclass
 class PointRequest:
-    """The options of a restore point; ``vm`` and the sources are ids, durations are seconds."""
+    """The options of a restore point; ``vm`` and the sources are ids, durations are seconds.
+
+    Args:
+        tags: of the collection, where it is made; a restore point has none.
+    """
 
     group: str
     collection: str | None = None
@@ -45,6 +49,7 @@ class PointRequest:
     failure_deadline: int | None = None
     wait: bool = True
     wait_for_copy: bool = True
+    tags: dict[str, str] | None = None
 
 
 @dataclass

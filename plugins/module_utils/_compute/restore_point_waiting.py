@@ -103,8 +103,7 @@ def settle(
 
 def _deadline(run: Run, raw: Raw, started: datetime | None) -> str | None:
     """When it has to be ready. A copy has the time of its source, which says nothing here."""
-    is_copy = bool(raw["properties"].get("sourceRestorePoint"))
-    created = None if is_copy else raw["properties"].get("timeCreated")
+    created = None if _is_copy(raw) else raw["properties"].get("timeCreated")
     moment = created or status.iso_time(started or run.clock.now())
     return status.deadline_of(moment, run.request.failure_deadline)
 
@@ -133,11 +132,11 @@ def _wait(
                 look, lambda found: points.state_of(found) != "Creating",
                 operation="create restore point", resource=place.id,
             )  # fmt: skip
-        if run.request.wait_for_copy and not _copied(raw, place):
+        if run.request.wait_for_copy and points.needs_progress(raw, place.location):
+            what = "copy" if _is_copy(raw) else "hydrate"
             raw = arm.wait_until(
-                look, lambda found: _copied(found, place),
-                operation="copy restore point", resource=place.id,
-            )  # fmt: skip
+                look, _copied, operation=f"{what} restore point", resource=place.id
+            )
     except OperationTimeout as error:
         late(run, place, error, reasons)
         raise
@@ -146,16 +145,22 @@ def _wait(
     return raw
 
 
-def _copied(raw: Raw, place: Place) -> bool:
-    """Whether there is nothing to wait for any more: complete, failed, or never copied."""
-    if points.state_of(raw) != "Succeeded" or not points.needs_progress(raw, place.location):
+def _copied(raw: Raw) -> bool:
+    """Whether nothing is to be waited for any more, of a point that was read with its progress.
+
+    A copy shows its progress always. A point of disks that Azure hydrates in the background (Premium
+    SSD v2, Ultra) shows those disks while they are, and no progress when there is none to wait for.
+    """
+    if points.state_of(raw) != "Succeeded":
         return True
     progress = status.replication(raw["properties"].get("instanceView"))
     if progress is None:
-        # A copy shows its progress always; a disk that is hydrated only while it is.
-        of_point = raw["properties"].get("sourceRestorePoint")
-        return not of_point and "instanceView" in raw["properties"]
+        return not _is_copy(raw)
     return progress["state"] in ("succeeded", "failed")
+
+
+def _is_copy(raw: Raw) -> bool:
+    return bool(raw["properties"].get("sourceRestorePoint"))
 
 
 def _overdue(shaped: Raw, deadline: str | None, now: datetime) -> Raw:

@@ -11,14 +11,12 @@ from typing import Any
 from .._arm.client import ArmClient
 from .._errors import InputError, NotFound
 from .ids import ResourceId
+from .passing import wait_out
 from .storage_profile import access_properties
 
 Raw = dict[str, Any]
 
 SNAPSHOT_TYPE = "snapshots"
-# Who may read a snapshot is not taken over from its disk by Azure: without these it would be
-# open to export where its disk is not.
-_SKU = "Standard_LRS"
 
 
 def get_snapshot(arm: ArmClient, snapshot_id: str) -> Raw:
@@ -56,6 +54,8 @@ def list_snapshots(arm: ArmClient, group: str | None = None) -> list[Raw]:
 def put_snapshot(arm: ArmClient, snapshot_id: str, body: Raw, wait: bool = True) -> Raw:
     """Create a snapshot, or change what can be changed about it.
 
+    What passes by itself, such as another change of the same disk, is waited out.
+
     Returns:
         The snapshot as Azure has it then; without ``wait`` its first answer.
 
@@ -65,9 +65,13 @@ def put_snapshot(arm: ArmClient, snapshot_id: str, body: Raw, wait: bool = True)
         OperationTimeout: it is not ready yet, and the deadline has passed.
     """
     group, name = _address(arm, snapshot_id)
-    return arm.run(
-        "snapshots.begin_create_or_update", snapshot_id, group, name, body=body, wait=wait
-    )
+
+    def put() -> Raw:
+        return arm.run(
+            "snapshots.begin_create_or_update", snapshot_id, group, name, body=body, wait=wait
+        )
+
+    return wait_out(arm, put)
 
 
 def delete_snapshot(arm: ArmClient, snapshot_id: str, wait: bool = True) -> None:
@@ -87,7 +91,10 @@ def delete_snapshot(arm: ArmClient, snapshot_id: str, wait: bool = True) -> None
 def snapshot_body(
     disk: Raw, tags: Mapping[str, str] | None = None, *, incremental: bool = True
 ) -> Raw:
-    """The request for a snapshot of a disk: beside it, as well guarded, on the cheapest storage.
+    """The request for a snapshot of a disk: beside it, and as well guarded.
+
+    It names no SKU: Azure's default is zone-redundant storage where the region has zones, at the price
+    of the locally redundant (https://learn.microsoft.com/azure/virtual-machines/disks-incremental-snapshots).
 
     Args:
         disk: as Azure shows it.
@@ -96,12 +103,14 @@ def snapshot_body(
     properties: Raw = {
         "creationData": {"createOption": "Copy", "sourceResourceId": disk["id"]},
         "incremental": incremental,
+        # Azure does not take over from a disk who may read it: without these, its snapshot would be
+        # open to export where the disk is not.
         **access_properties(held),
     }
     encryption = held.get("encryption") or {}
     if encryption.get("diskEncryptionSetId"):
         properties["encryption"] = dict(encryption)
-    body: Raw = {"location": disk["location"], "sku": {"name": _SKU}, "properties": properties}
+    body: Raw = {"location": disk["location"], "properties": properties}
     if disk.get("extendedLocation"):
         body["extendedLocation"] = disk["extendedLocation"]
     if tags:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._arm.client import ArmClient
-from .._errors import AzureError, ConnectionFailed, NotFound, Throttled, VmguardError
+from .._errors import NotFound, VmguardError
 from .ids import resource_id
 
 Raw = dict[str, Any]
@@ -20,7 +20,6 @@ Raw = dict[str, Any]
 VM_TYPE = "virtualMachines"
 _NAMES_SHOWN = 20
 _POWER = "PowerState/"
-_PRECONDITION_FAILED = 412
 _NO_GROUP = "ResourceGroupNotFound"
 
 
@@ -96,28 +95,6 @@ def power_off(arm: ArmClient, group: str, name: str, wait: bool = True) -> None:
 def deallocate(arm: ArmClient, group: str, name: str, wait: bool = True) -> None:
     """Turn it off and give its host back; its disks can be swapped then. Raises: as ``start``."""
     arm.run("virtual_machines.begin_deallocate", vm_id(arm, group, name), group, name, wait=wait)
-
-
-def is_passing(error: AzureError) -> bool:
-    """Whether the same request may be taken a little later: nothing is wrong with it.
-
-    412 where the entity tag is another by now; 409 while another operation runs
-    (``ConflictingConcurrentWriteNotAllowed`` since 2026: bosh-azure-cpi-release#762); 429.
-    """
-    codes = ("Conflict", "ConflictingConcurrentWriteNotAllowed")
-    refused = error.status == _PRECONDITION_FAILED or error.code in codes
-    return refused or isinstance(error, Throttled)
-
-
-def may_repeat(error: VmguardError) -> bool:
-    """Whether a request that changes something may be sent again, after another look.
-
-    What passes by itself, and what came to nothing known: the answer was lost, or is 408 or 5xx.
-    """
-    if isinstance(error, ConnectionFailed):
-        return True
-    unknown = isinstance(error, AzureError) and (error.status == 408 or (error.status or 0) >= 500)
-    return unknown or (isinstance(error, AzureError) and is_passing(error))
 
 
 def create_vm(arm: ArmClient, group: str, name: str, body: Raw, wait: bool = True) -> Raw:

@@ -31,13 +31,14 @@ _CA_HINT = (
     " certificate in REQUESTS_CA_BUNDLE."
 )
 _NETWORK_HINT = "Check the network and the proxy (HTTPS_PROXY, NO_PROXY)."
+_IN_TIME = "it does not answer in time"
 # What exceptions on the way mean, by the name of their class; the first that fits wins.
 _CAUSES = (
     ("ProxyError", "the proxy refuses"),
     ("SSLError", "the TLS connection failed"),
     ("gaierror", "its name cannot be resolved"),
     ("NameResolutionError", "its name cannot be resolved"),
-    ("TimeoutError", "it does not answer in time"),
+    ("TimeoutError", _IN_TIME),
     ("ConnectionRefusedError", "the connection is refused"),
     ("IncompleteRead", "the answer broke off before its end"),
     ("ConnectionError", "it closed the connection before the answer was complete"),
@@ -49,13 +50,17 @@ class TransferFailed(VmguardError):
 
     Args:
         passing: whether another attempt may go better; an untrusted certificate stays untrusted.
+        slow: whether the other side did not answer in time.
     """
 
     default_code = "TransferFailed"
 
-    def __init__(self, message: str, *, passing: bool = True, **details: Any) -> None:
+    def __init__(
+        self, message: str, *, passing: bool = True, slow: bool = False, **details: Any
+    ) -> None:
         super().__init__(message, **details)
         self.passing = passing
+        self.slow = slow
 
 
 class Answer(NamedTuple):
@@ -277,5 +282,6 @@ def failed(host: str | None, error: BaseException) -> TransferFailed:
     return TransferFailed(
         f"No complete answer from {host}: {cause}.",
         passing=not untrusted,
+        slow=cause == _IN_TIME,
         hint=_CA_HINT if untrusted else _NETWORK_HINT,
     )

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from .._clock import SystemClock
 from .._errors import AzureError, Conflict, NotFound, Throttled, VmguardError
+from .governor import Governor, growing_pause
 from .http import Answer, HttpPool, TransferFailed
 from .vhd import FOOTER_SIZE, check_footer
 
@@ -25,9 +26,14 @@ PAGE = 512
 MOST_READ = 8 << 20
 MOST_WRITTEN = 4 << 20
 ATTEMPTS = 5
-FIRST_PAUSE, LONGEST_PAUSE, LONGEST_RETRY_AFTER = 0.5, 30.0, 300.0
-_PASSING = (408, 429, 500, 502, 503, 504)
-_REFUSED = 403
+LONGEST_RETRY_AFTER = 300.0
+_PASSING = (408, 500, 502, 504)
+_THROTTLED, _BUSY = 429, 503
+# The service could not answer in its own time.
+TIMED_OUT = "OperationTimedOut"
+_UNAUTHENTICATED, _REFUSED = 401, 403
+# The signature is good, and the token's owner lacks a right.
+_NO_RIGHT = ("AuthorizationPermissionMismatch", "AuthorizationFailure")
 # Azure saw other bytes than were sent.
 _DAMAGED_ON_THE_WAY = ("Md5Mismatch",)
 _MOST_RENEWALS = 2
@@ -36,6 +42,15 @@ _ABSENT = "The snapshot or disk may have been deleted while it was in use."
 _DENIED = (
     "Check that nothing else revokes the access to it, and that its network settings"
     " (networkAccessPolicy, publicNetworkAccess) let this machine in."
+)
+_ROLE = (
+    "If its dataAccessAuthMode is AzureActiveDirectory, the login needs the role Data Operator for"
+    " Managed Disks (Microsoft.Compute/disks/download/action, .../upload/action, and those of"
+    " snapshots) beside its other roles; a new assignment takes minutes to count."
+)
+_TOO_MUCH = (
+    "Azure limits the requests and bytes per second of each disk: run it at another time, with fewer"
+    " parallel_transfers, or with a longer wait_timeout."
 )
 
 
@@ -54,6 +69,15 @@ class Access(Protocol):
     def renew(self, seen: str) -> str:
         """Another one, after 403 for ``seen``; of several threads, one asks for it."""
 
+    def headers(self) -> dict[str, str]:
+        """What each request carries beside the URL: a token, where the disk takes one."""
+
+    def challenged(self, seen: dict[str, str]) -> bool:
+        """After 401 for the headers ``seen``: whether there are others by now."""
+
+
+Send = Callable[[str, dict[str, str]], Answer]
+
 
 class NotAVhd(VmguardError):
     """What a disk or snapshot is given as is no fixed VHD."""
@@ -64,11 +88,15 @@ class NotAVhd(VmguardError):
 class Exchanges:
     """Exchanges with a blob that are tried again when what went wrong may pass.
 
-    After 403 the URL is renewed. Pauses grow; Retry-After is obeyed.
+    After 403 the URL is renewed. Pauses grow; Retry-After is obeyed. What is refused as too much
+    (429, 503, a time-out of the service) slows all down that share the governor, and is tried for
+    as long as its patience lasts.
 
     Args:
-        attempts: in all; renewals of the URL do not count.
+        attempts: in all; renewals of the URL and what is refused as too much do not count.
         check: called before each attempt; raises when the work has to stop.
+        governor: shared by what reads and writes one disk; None for one of its own.
+        slow_attempts: how often what the service has no time for is asked; None for no limit.
     """
 
     def __init__(
@@ -76,21 +104,23 @@ class Exchanges:
         clock: SystemClock,
         attempts: int = ATTEMPTS,
         check: Callable[[], None] = lambda: None,
+        governor: Governor | None = None,
+        slow_attempts: int | None = None,
     ) -> None:
         self._clock = clock
         self._attempts = attempts
         self._check = check
+        self._governor = governor or Governor(clock)
+        self._slow_attempts = slow_attempts or float("inf")
 
-    def run(
-        self, send: Callable[[str], Answer], access: Access, what: str, *others: Access, done: int
-    ) -> Answer:
+    def run(self, send: Send, access: Access, what: str, *others: Access, done: int) -> Answer:
         """The answer with the one status that says that it is done.
 
         Any other status below 400 (a redirect, a proxy's word) is as good as no answer: it is tried
         again, and fails in the end. What was written is known to be written, or it is an error.
 
         Args:
-            send: one attempt, with the URL to use.
+            send: one attempt, with the URL to use and headers to send.
             what: for messages: ``read bytes 0-511 of snapshot db01-os``.
             others: whose URLs ``send`` also takes part of; renewed together with ``access``'s.
             done: 200, 201 or 206, as Azure documents it for the request.
@@ -100,39 +130,54 @@ class Exchanges:
             AzureError: refused.
             VmguardError: of ``check``.
         """
-        failures = renewals = 0
+        failures = renewals = slow = challenges = 0
         while True:
             self._check()
-            url = access.url()
+            url, headers = access.url(), access.headers()
             seen = [(other, other.url()) for other in others]
             try:
-                answer = _expected(send(url), done)
+                with self._governor.turn(self._check) as turn:
+                    answer = _expected(send(url, headers), done)
             except TransferFailed as error:
                 failures += 1
-                if failures >= self._attempts or not error.passing:
+                slow += error.slow
+                enough = failures >= self._attempts or slow >= self._slow_attempts
+                if enough or not error.passing:
                     raise _gave_up(error, what, failures) from error
-                self._clock.sleep(_pause(failures))
+                self._clock.sleep(growing_pause(failures))
                 continue
             if answer.status == done:
+                self._governor.went_well(turn)
                 return answer
+            if answer.status == _UNAUTHENTICATED and challenges < _MOST_RENEWALS:
+                challenges += 1
+                if access.challenged(headers):
+                    continue
             if _may_be_expired(answer) and renewals < _MOST_RENEWALS:
                 renewals += 1
                 for one, old in [(access, url), *seen]:
                     one.renew(old)
                 continue
+            if _is_too_much(answer):
+                slow += answer.status != _THROTTLED
+                goes_on = self._governor.refused(turn, _retry_after(answer))
+                if slow >= self._slow_attempts or not goes_on:
+                    raise refusal(answer, what)
+                continue
             passing = answer.status in _PASSING or error_code(answer) in _DAMAGED_ON_THE_WAY
             failures += passing
             if not passing or failures >= self._attempts:
                 raise refusal(answer, what)
-            self._clock.sleep(_retry_after(answer) or _pause(failures))
+            self._clock.sleep(_retry_after(answer) or growing_pause(failures))
 
 
 class PageBlob:
     """One disk or snapshot as a page blob. Thread-safe.
 
     Args:
-        attempts: for each request; renewals of the URL do not count.
+        attempts: for each request; as ``Exchanges`` counts them.
         check: called before each attempt; raises when the work has to stop.
+        governor: of the disk, where others read or write it as well.
     """
 
     def __init__(
@@ -143,10 +188,11 @@ class PageBlob:
         *,
         attempts: int = ATTEMPTS,
         check: Callable[[], None] = lambda: None,
+        governor: Governor | None = None,
     ) -> None:
         self.access = access
         self._http = http
-        self._exchanges = Exchanges(clock, attempts, check)
+        self._exchanges = Exchanges(clock, attempts, check, governor)
 
     @property
     def name(self) -> str:
@@ -157,7 +203,9 @@ class PageBlob:
         """Bytes of the blob, the VHD footer included."""
         headers = {"x-ms-version": API_VERSION, "User-Agent": USER_AGENT}
         what = f"read the size of {self.name}"
-        answer = self._run(lambda url: self._http.request("HEAD", url, headers), what, 200)
+        answer = self._run(
+            lambda url, more: self._http.request("HEAD", url, headers | more), what, 200
+        )
         told = answer.headers.get("Content-Length") or ""
         if not told.isdigit() or int(told) < FOOTER_SIZE + PAGE or int(told) % PAGE:
             raise AzureError(f"Azure tells no size of {self.name} that a disk can have: {told!r}.")
@@ -196,8 +244,8 @@ class PageBlob:
             "User-Agent": USER_AGENT,
         }
 
-        def once(url: str) -> Answer:
-            answer = self._http.request("GET", url, headers)
+        def once(url: str, more: dict[str, str]) -> Answer:
+            answer = self._http.request("GET", url, headers | more)
             if answer.status < 400:
                 self._check_range(answer, start, end)
             return answer
@@ -233,12 +281,14 @@ class PageBlob:
         verb = "write" if action == "update" else "clear"
         what = f"{verb} bytes {start}-{end - 1} of {self.name}"
         self._run(
-            lambda url: self._http.request("PUT", with_query(url, "comp=page"), headers, data),
+            lambda url, more: self._http.request(
+                "PUT", with_query(url, "comp=page"), headers | more, data
+            ),
             what,
             201,
         )
 
-    def _run(self, send: Callable[[str], Answer], what: str, done: int) -> Answer:
+    def _run(self, send: Send, what: str, done: int) -> Answer:
         return self._exchanges.run(send, self.access, what, done=done)
 
     def _check_range(self, answer: Answer, start: int, end: int) -> None:
@@ -283,7 +333,13 @@ def refusal(answer: Answer, what: str) -> AzureError:
     kinds: dict[int, type[AzureError]] = {
         404: NotFound, 409: Conflict, 412: Conflict, 429: Throttled
     }  # fmt: skip
-    hints = {404: _ABSENT, _REFUSED: _DENIED}
+    hints = {
+        404: _ABSENT,
+        _UNAUTHENTICATED: _ROLE,
+        _REFUSED: _ROLE if code in _NO_RIGHT else _DENIED,
+        _THROTTLED: _TOO_MUCH,
+        _BUSY: _TOO_MUCH,
+    }
     return kinds.get(status, AzureError)(
         f"Azure refuses to {what} ({code or f'HTTP {status}'}): {reason}",
         code=code or f"HTTP{status}",
@@ -297,7 +353,12 @@ def refusal(answer: Answer, what: str) -> AzureError:
 
 def _may_be_expired(answer: Answer) -> bool:
     """Whether another URL may help: not where this one is good, but not for writing."""
-    return answer.status == _REFUSED and error_code(answer) != "AuthorizationPermissionMismatch"
+    return answer.status == _REFUSED and error_code(answer) not in _NO_RIGHT
+
+
+def _is_too_much(answer: Answer) -> bool:
+    """Whether it would be taken if less were asked for at once."""
+    return answer.status in (_THROTTLED, _BUSY) or error_code(answer) == TIMED_OUT
 
 
 def _gave_up(error: VmguardError, what: str, attempts: int) -> TransferFailed:
@@ -305,13 +366,10 @@ def _gave_up(error: VmguardError, what: str, attempts: int) -> TransferFailed:
     return TransferFailed(
         f"Could not {what}{often}: {error.message}",
         passing=False,
+        slow=error.slow,
         operation=what,
         hint=error.hint,
     )
-
-
-def _pause(failures: int) -> float:
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
 
 
 def _retry_after(answer: Answer) -> float | None:

@@ -17,13 +17,31 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from .._clock import SystemClock
-from .._errors import VmguardError, missing_library
-from .http import CONNECT_SECONDS, READ_SECONDS, Answer, failed
-from .page_blob import API_VERSION, ATTEMPTS, PAGE, USER_AGENT, Access, Exchanges, with_query
+from .._errors import AzureError, VmguardError, missing_library
+from .governor import Governor
+from .http import CONNECT_SECONDS, Answer, TransferFailed, failed
+from .page_blob import (
+    API_VERSION,
+    ATTEMPTS,
+    PAGE,
+    TIMED_OUT,
+    USER_AGENT,
+    Access,
+    Exchanges,
+    with_query,
+)
 from .ranges import Range, merge
 
 WINDOW = 256 << 30
+# What is fragmented takes the service long: smaller windows are asked for then, down to this one.
+LEAST_WINDOW = 128 << 20
 MOST_RESULTS = 10_000
+# The service takes up to two minutes for each MiB of answer, and a page has less than one.
+_LIST_SECONDS = 180.0
+_SLOW_ATTEMPTS = 2
+_SLOW_STATUS = 503
+# Windows that are answered in time before they grow again.
+_GROW_AFTER = 8
 _LONGEST_NUMBER = 18
 _PARENTS = {
     "PageList": (None,),
@@ -63,10 +81,16 @@ class PageRanges:
 
     Args:
         attempts: for each request.
-        window: bytes of the disk that one series of requests covers; a multiple of 512.
+        window: bytes of the disk that one series of requests covers at most; a multiple of 512.
+        least: bytes that one covers at least; what the service cannot list even so, in time, is
+            told as allocated, or as changed.
         max_results: ranges in one answer; Azure gives at most 10,000.
         transport: an azure-core transport in place of the default one.
         check: called before each request; raises when the work has to stop.
+        governor: of the disk, where others read it as well.
+
+    Attributes:
+        untold: bytes that were told as allocated or changed because no list of them came in time.
     """
 
     def __init__(
@@ -75,14 +99,18 @@ class PageRanges:
         *,
         attempts: int = ATTEMPTS,
         window: int = WINDOW,
+        least: int = LEAST_WINDOW,
         max_results: int = MOST_RESULTS,
         transport: Any = None,
         check: Callable[[], None] = lambda: None,
+        governor: Governor | None = None,
     ) -> None:
         if window <= 0 or window % PAGE or max_results < 1:
             raise ValueError(f"No window has {window} bytes and {max_results} results.")
-        self._exchanges = Exchanges(clock, attempts, check)
+        self._exchanges = Exchanges(clock, attempts, check, governor, _SLOW_ATTEMPTS)
         self._window = window
+        self._least = min(least, window)
+        self.untold = 0
         self._max_results = max_results
         self._transport = transport
         self._client: Any = None
@@ -135,11 +163,30 @@ class PageRanges:
     def _walk(self, access: Access, base: Access | None, window: Range) -> Iterator[Changed]:
         if window.start % PAGE or window.end % PAGE:
             raise ValueError(f"{window} is not of whole pages.")
-        low = window.start
+        low, size, in_time = window.start, self._window, 0
         while low < window.end:
-            high = min(window.end, (low // self._window + 1) * self._window)
-            yield from self._walk_part(access, base, Range(low, high))
-            low = high
+            part = Range(low, min(window.end, (low // size + 1) * size))
+            low = part.end
+            upto = part.start
+            try:
+                for one in self._walk_part(access, base, part):
+                    upto = one.end
+                    yield one
+            except (AzureError, TransferFailed) as error:
+                if not _is_slow(error):
+                    raise
+                in_time = 0
+                length = part.end - part.start
+                if length > self._least:
+                    low, size = upto, max(self._least, length // 2 // PAGE * PAGE)
+                elif upto < part.end:
+                    # What is read without need costs time; what is left out would be lost.
+                    self.untold += part.end - upto
+                    yield Changed(upto, part.end, False)
+                continue
+            in_time += 1
+            if in_time % _GROW_AFTER == 0:
+                size = min(self._window, size * 2)
 
     def _walk_part(self, access: Access, base: Access | None, part: Range) -> Iterator[Changed]:
         """One window: its pages, up to the one without a marker."""
@@ -170,8 +217,8 @@ class PageRanges:
         headers = {"x-ms-version": API_VERSION, "x-ms-range": f"bytes={part.start}-{part.end - 1}"}
         others = () if base is None else (base,)
 
-        def once(url: str) -> Answer:
-            asked = headers if base is None else {**headers, **_since(base)}
+        def once(url: str, more: dict[str, str]) -> Answer:
+            asked = headers | more | ({} if base is None else _since(base))
             return self._send(with_query(url, query), asked)
 
         what = f"list the {'allocated' if base is None else 'changed'} ranges of {access.name}"
@@ -193,7 +240,7 @@ class PageRanges:
         if self._client is None:
             chain = [policies.RequestIdPolicy(), policies.UserAgentPolicy(USER_AGENT)]
             settings: dict[str, Any] = {
-                "connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS
+                "connection_timeout": CONNECT_SECONDS, "read_timeout": _LIST_SECONDS
             }  # fmt: skip
             if self._transport is not None:
                 settings["transport"] = self._transport
@@ -284,6 +331,13 @@ def _check(one: Changed, upto: int, part: Range, name: str) -> None:
         raise _bad(name, f"{shown} is out of order, or overlaps another")
     if one.end <= part.start or one.start >= part.end:
         raise _bad(name, f"{shown} is outside of what was asked for")
+
+
+def _is_slow(error: AzureError | TransferFailed) -> bool:
+    """Whether the service had no time for what was asked."""
+    if isinstance(error, TransferFailed):
+        return error.slow
+    return error.status == _SLOW_STATUS or error.code == TIMED_OUT
 
 
 def _bad(name: str, what: str) -> BadPageList:

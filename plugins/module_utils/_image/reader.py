@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .._errors import VmguardError
 from .._repository.chunk_index import ChunkIndex
 from .._repository.packs import PackWriter, Ref
 from .._repository.repository import Repository
@@ -31,12 +30,6 @@ class Source(Protocol):
     """A disk to read: of ``page_blob.PageBlob``, what is needed here."""
 
     def read(self, start: int, end: int) -> bytes: ...
-
-
-class ReadStopped(VmguardError):
-    """A read was ended by who started it."""
-
-    default_code = "ReadStopped"
 
 
 @dataclass
@@ -78,7 +71,8 @@ class DiskReader:
         packs, index: of the run; several readers share them.
         pool: the workers; several readers share them.
         throttle: limits what is read.
-        check: called before each request; raises when the work has to stop (a lost lease).
+        check: called before each request; raises when the work has to end: a lost lease, another
+            disk that failed.
     """
 
     def __init__(
@@ -99,24 +93,8 @@ class DiskReader:
         self._window = 2 * workers
         self._throttle = throttle
         self._check = check
-        self._stopped = threading.Event()
         self._size = repository.chunk_size
         self._zeros = bytes(self._size)
-
-    def stop(self) -> None:
-        """End all reads, of every disk, with ``ReadStopped`` before their next request. Thread-safe."""
-        self._stopped.set()
-
-    def look(self) -> None:
-        """Whether to go on: what ``PageBlob`` and ``PageRanges`` take as ``check``.
-
-        Raises:
-            ReadStopped: ``stop`` was called.
-            VmguardError: of ``check``.
-        """
-        if self._stopped.is_set():
-            raise ReadStopped("Reading was stopped, because another disk of the backup failed.")
-        self._check()
 
     def read(
         self, source: Source, disk_size: int, runs: Iterable[Run], base: Tree | None, stats: Stats
@@ -127,7 +105,6 @@ class DiskReader:
             The roots of the image's index, and which chunks were touched.
 
         Raises:
-            ReadStopped: ``stop`` was called.
             VmguardError: of the source, the storage, or ``check``.
         """
         count = chunk_count(disk_size, self._size)
@@ -157,9 +134,9 @@ class DiskReader:
 
     def _fetch(self, source: Source, start: int, end: int) -> bytes:
         """Bytes of a disk, when the throttle lets them through."""
-        self.look()
+        self._check()
         self._throttle.take(end - start)
-        self.look()
+        self._check()
         return source.read(start, end)
 
     def first_difference(
@@ -171,7 +148,6 @@ class DiskReader:
             tree: the index of the image; None for one that is all zeros.
 
         Raises:
-            ReadStopped: ``stop`` was called.
             VmguardError: of the source, the storage, or ``check``.
         """
 
@@ -183,7 +159,7 @@ class DiskReader:
 
         found = audit.pieces(tree, chunks, self._size) if tree else audit.holes(chunks, self._size)
         for different in in_order(self._pool, self._window, compare, found):
-            self.look()
+            self._check()
             if different is not None:
                 return different
         return None
@@ -209,7 +185,7 @@ class DiskReader:
             if job is not None:
                 page.entries.update(job.result())
                 continue
-            self.look()
+            self._check()
             entries = dict(page.held())
             for chunk, ref in page.entries.items():
                 if ref is None:

@@ -20,7 +20,8 @@ from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._compute.disks import find_disk, update_disk
 from .._compute.ids import ResourceId, same_id
-from .._compute.virtual_machines import find_vm, is_passing, may_repeat, update_vm
+from .._compute.passing import may_repeat, passing
+from .._compute.virtual_machines import find_vm, update_vm
 from .._errors import AzureError, ConnectionFailed, VmguardError
 from . import journal as records
 from .journal import Journal
@@ -136,7 +137,7 @@ class OnMachine(Carrier):
             update_vm(self._arm, parsed.group, parsed.name, {"tags": tags}, etag=seen.get("etag"))
         except AzureError as error:
             # A machine takes one change at a time; the other one is soon over.
-            if not is_passing(error):
+            if not passing(error):
                 raise
             raise Changed(
                 f"{parsed.name} is being changed by somebody else: {error.message}",

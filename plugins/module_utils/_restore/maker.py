@@ -18,8 +18,8 @@ from typing import Any
 from .._arm.client import ArmClient
 from .._compute.disks import create_disk, find_disk, get_disk, update_disk
 from .._compute.ids import same_id
+from .._compute.passing import may_repeat
 from .._compute.status import parse_time
-from .._compute.virtual_machines import may_repeat
 from .._errors import AzureError, ConnectionFailed, InputError, VmguardError, WaitInterrupted
 from . import journal as records
 from .disks import UPLOADING, Standing, State, differs, lacking, remove_disk, state_of

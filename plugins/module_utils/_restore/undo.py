@@ -18,13 +18,13 @@ from .._arm.client import ArmClient
 from .._arm.waiting import Pauses
 from .._compute.disks import delete_disk, find_disk, update_disk
 from .._compute.ids import ResourceId, same_id
+from .._compute.passing import passing
 from .._compute.storage_profile import attached_disks, by_place, disk_id, role
 from .._compute.virtual_machines import (
     deallocate,
     delete_vm,
     find_vm,
     get_vm,
-    is_passing,
     power_state,
     start,
     update_vm,
@@ -144,11 +144,7 @@ def insist(arm: ArmClient, act: Callable[[], _Result]) -> _Result:
             return act()
         except AzureError as error:
             pause = max(error.retry_after or 0.0, _PAUSE * min(attempt, _LONGEST))
-            if (
-                not is_passing(error)
-                or attempt == _MOST_ATTEMPTS
-                or pause >= arm.deadline.remaining
-            ):
+            if not passing(error) or attempt == _MOST_ATTEMPTS or pause >= arm.deadline.remaining:
                 raise
             arm.deadline.pause(pause)
     raise AssertionError

@@ -11,7 +11,9 @@ from uuid import uuid4
 
 from .._arm.client import ArmClient
 from .._clock import SystemClock
-from .._compute.disk_access import ArmAccess
+from .._compute.disk_access import ArmAccess, takes_token
+from .._compute.disks import get_disk
+from .._disk.governor import Governor
 from .._disk.http import HttpPool
 from .._disk.page_blob import PageBlob
 from .._disk.vhd import footer
@@ -80,10 +82,14 @@ class Uploader:
             VmguardError: the disk cannot be written; what there is of it is to be deleted.
         """
         arm.deadline.ensure(_PATIENCE)
+        # A policy of Azure may demand a token of every disk.
+        with_token = takes_token(get_disk(arm, disk_id))
         with ArmAccess(
-            arm, disk_id, clock=self._clock, seconds=access_seconds(image.size), access="Write"
-        ) as access:
-            blob = PageBlob(access, self._http, self._clock)
+            arm, disk_id, clock=self._clock, seconds=access_seconds(image.size), access="Write",
+            with_token=with_token,
+        ) as access:  # fmt: skip
+            governor = Governor(self._clock, arm.deadline.seconds)
+            blob = PageBlob(access, self._http, self._clock, check=check, governor=governor)
             writer = DiskWriter(
                 self._repository, self._pool,
                 workers=self._workers, throttle=self._throttle, check=check,

@@ -82,7 +82,9 @@ class Access:
             self._check(resource, access)
         blob = resource.hidden.get("upload") or _exported(resource)
         try:
-            grant = self._state.sas.grant(resource.id, blob, access, seconds)
+            grant = self._state.sas.grant(
+                resource.id, blob, access, seconds, with_token=takes_token(resource)
+            )
         except AccessConflictError as error:
             raise _other_access(resource) from error
         if "diskState" in resource.properties:
@@ -96,6 +98,15 @@ class Access:
             blob = PageBlob(self._state.store.create(GUEST_STATE_SIZE), upload=True)
             resource.hidden["guest_state"] = blob
         return self._state.sas.grant(_guest_state_id(resource), blob, "Write", seconds).url
+
+
+def takes_token(resource: Resource) -> bool:
+    """Whether the signature is good only beside an Entra token (disks-secure-upload-download).
+
+    A disk restore point shows no ``dataAccessAuthMode``; that it follows its disk is not recorded.
+    """
+    mode = resource.properties.get("dataAccessAuthMode") or resource.hidden.get("auth_mode")
+    return mode == "AzureActiveDirectory"
 
 
 def revoke(state: State, resource: Resource) -> None:

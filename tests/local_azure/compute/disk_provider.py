@@ -190,11 +190,14 @@ class DiskProvider(ABC):
         }  # fmt: skip
         return Resource(identity, self.type, shown, {"created": wire_time(self._state.clock.now())})
 
+    def _default_sku(self, new: Resource, body: dict[str, Any]) -> str:  # noqa: ARG002 - hook
+        return DEFAULT_SKU
+
     def _finish(self, new: Resource, body: dict[str, Any], content: Content) -> None:
         if self._state.resources.get(new.id) is not new:
             self._discard(content)
             return
-        sku = member(body, "sku").get("name") or DEFAULT_SKU
+        sku = member(body, "sku").get("name") or self._default_sku(new, body)
         properties = self._properties(new, body, content, sku)
         new.hidden["image"] = content.image
         shown = {key: value for key, value in new.body.items() if key not in ("sku", "properties")}

@@ -114,6 +114,7 @@ def add_from_disk(
     }
     made = _add(state, point, disk.name, properties, image)
     made.hidden["size_gb"] = held["diskSizeGB"]
+    made.hidden["auth_mode"] = held.get("dataAccessAuthMode")
     return made
 
 
@@ -126,6 +127,7 @@ def add_from_copy(
     disk_name = source.name.rsplit("_", 1)[0]
     made = _add(state, point, disk_name, properties, image)
     made.hidden["size_gb"] = source.hidden["size_gb"]
+    made.hidden["auth_mode"] = source.hidden.get("auth_mode")
     return made
 
 

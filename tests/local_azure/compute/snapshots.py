@@ -22,6 +22,13 @@ _KEPT = (
 )  # fmt: skip
 
 
+# Of the regions that there are here, those with availability zones.
+ZONAL = frozenset(
+    ("westeurope", "northeurope", "germanywestcentral", "swedencentral", "eastus", "eastus2",
+     "centralus", "westus2")
+)  # fmt: skip
+
+
 class Snapshots(DiskProvider):
     """Snapshots of disks, and copies of snapshots."""
 
@@ -50,6 +57,11 @@ class Snapshots(DiskProvider):
             if family is not None:
                 body["properties"]["incrementalSnapshotFamilyId"] = family
         return body
+
+    def _default_sku(self, new: Resource, body: dict[str, Any]) -> str:
+        """Incremental ones are zone-redundant where there are zones (disks-incremental-snapshots)."""
+        zonal = new.body["location"] in ZONAL and properties_of(body).get("incremental") is True
+        return "Standard_ZRS" if zonal else super()._default_sku(new, body)
 
     def _content(self, call: Call, body: dict[str, Any], location: str) -> Content:
         return snapshot_content(

@@ -20,6 +20,20 @@ _KNOWN: dict[str, tuple[int, str]] = {
             "header is formed correctly including the signature."
         ),
     ),
+    "InvalidAuthenticationInfo": (
+        401,
+        (
+            "Server failed to authenticate the request. Please refer to the information in the "
+            "www-authenticate header."
+        ),
+    ),
+    "NoAuthenticationInformation": (
+        401,
+        (
+            "Server failed to authenticate the request. Please refer to the information in the "
+            "www-authenticate header."
+        ),
+    ),
     "AuthorizationPermissionMismatch": (
         403,
         "This request is not authorized to perform this operation using this permission.",
@@ -55,6 +69,7 @@ _KNOWN: dict[str, tuple[int, str]] = {
         400,
         "An HTTP header that's mandatory for this request is not specified.",
     ),
+    "OperationTimedOut": (500, "Operation could not be completed within the specified time."),
     "OutOfRangeQueryParameterValue": (
         400,
         (
@@ -78,6 +93,7 @@ _KNOWN: dict[str, tuple[int, str]] = {
         413,
         "The request body is too large and exceeds the maximum permissible limit.",
     ),
+    "ServerBusy": (503, "The server is busy."),
     "UnsupportedHeader": (400, "One of the headers specified in the request is not supported."),
     "UnsupportedHttpVerb": (405, "The resource doesn't support specified Http Verb."),
 }

@@ -132,19 +132,26 @@ class PageBlob:
 class BlobService:
     """Answers requests to signed disk URLs as the blob service does.
 
-    ``on_read(grant, bytes)`` is called for every piece of blob content that goes out.
+    ``on_read(grant, bytes)`` is called for every piece of blob content that goes out;
+    ``on_request(request)`` before anything is done, and what it raises is the answer: a disk that is
+    throttled (ServerBusy), or a list that takes too long (OperationTimedOut).
     """
 
     def __init__(self, sas: SasRegistry, clock: Clock) -> None:
         self._sas = sas
         self._clock = clock
         self.on_read: Callable[[Grant, int], None] | None = None
+        # Raises for a request without a token that is good for the data of managed disks.
+        self.check_token: Callable[[Request], None] | None = None
+        self.on_request: Callable[[Request], None] | None = None
 
     def handle(self, request: Request) -> Response:
         """The answer to one request. Never raises for what a client can cause."""
         request_id = str(uuid4())
         try:
             version = service_version(request)
+            if self.on_request is not None:
+                self.on_request(request)
             response = self._answer(request, self._grant_of(request), version)
         except ImageError:
             # The disk went away under its signature.
@@ -170,6 +177,8 @@ class BlobService:
         grant = self._sas.authenticate(request.path, request.query)
         if grant is None:
             raise StorageError("AuthenticationFailed")
+        if grant.with_token and self.check_token is not None:
+            self.check_token(request)
         return grant
 
     def _answer(self, request: Request, grant: Grant, version: str) -> Response:

@@ -30,7 +30,11 @@ class AccessConflictError(Exception):
 
 @dataclass(eq=False)
 class Grant:
-    """One signature. ``url`` and ``signature`` are secrets; times are aware, in UTC."""
+    """One signature. ``url`` and ``signature`` are secrets; times are aware, in UTC.
+
+    Args:
+        with_token: it is good only beside an Entra token for the data of managed disks.
+    """
 
     resource_id: str
     access: Access
@@ -38,6 +42,7 @@ class Grant:
     url: str
     granted_at: datetime
     expires_at: datetime
+    with_token: bool = False
     revoked: bool = False
 
     def __post_init__(self) -> None:
@@ -76,7 +81,15 @@ class SasRegistry:
         self._latest: dict[str, Grant] = {}
         self._by_path: dict[str, Grant] = {}
 
-    def grant(self, resource_id: str, blob: PageBlob, access: Access, seconds: int) -> Grant:
+    def grant(
+        self,
+        resource_id: str,
+        blob: PageBlob,
+        access: Access,
+        seconds: int,
+        *,
+        with_token: bool = False,
+    ) -> Grant:
         """A signature for ``seconds``. A live one of the resource is extended: same URL, same blob.
 
         Raises:
@@ -102,6 +115,7 @@ class SasRegistry:
                 self.base_url.rstrip("/") + _new_target(),
                 now,
                 now + timedelta(seconds=seconds),
+                with_token,
             )
             self._latest[resource_id.lower()] = made
             self._by_path[made.path] = made

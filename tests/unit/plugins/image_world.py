@@ -182,7 +182,6 @@ class World:
         self.pack_size = pack_size
         self.workers = workers
         self.check: Callable[[], None] = lambda: None
-        self.on_reader: Callable[[DiskReader], object] = lambda _reader: None
         self.index: ChunkIndex | None = None
         self.stats = Stats()
 
@@ -199,7 +198,6 @@ class World:
                     repository, packs, index, pool, workers=self.workers,
                     throttle=Throttle(None, MovedClock()), check=self.check,
                 )  # fmt: skip
-                self.on_reader(reader)
                 yield Reading(repository, reader, self.stats)
                 packs.flush()
             index.write()

@@ -92,6 +92,7 @@ def world_in(bench: Bench) -> Iterator[World]:
             yield world
         finally:
             bench.control.clear_faults()
+            bench.local.app.blobs.on_request = None
     assert world.active() == [] and bench.crashes() == []
 
 

@@ -223,15 +223,6 @@ def test_disks_that_cannot_be_read_are_named_before_anything_starts(place: Place
     assert outcome.backup.excluded_disks[0]["reason"] == "ExcludedByRequest"
 
 
-def test_a_disk_that_wants_a_token_is_refused_with_advice_that_helps(place: Place) -> None:
-    name = guard(place, dataAccessAuthMode="AzureActiveDirectory")
-    with pytest.raises(InputError, match=f"(?i){name} takes a Microsoft Entra token") as caught:
-        place.backup()
-    assert "set dataAccessAuthMode to None" in str(caught.value)
-    guard(place, dataAccessAuthMode="None")
-    assert place.backup().made
-
-
 def test_a_private_disk_is_read_if_the_task_says_that_it_can(place: Place) -> None:
     access = place.bench.named("diskAccesses", place.machine.group, "endpoint")
     name = guard(place, networkAccessPolicy="AllowPrivate", diskAccessId=access)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._backup import (
+    together as together_module,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._backup.together import (
     Interruptible,
     Stopped,
@@ -132,6 +137,33 @@ def test_what_waits_for_a_thread_is_not_begun_after_a_failure() -> None:
     with pytest.raises(AzureError, match="the first"):
         together.run([fail, fail, fail])
     assert begun == [1]
+
+
+def test_an_interrupt_while_a_thread_is_started_does_not_lose_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, goes_on, ended = threading.Event(), threading.Event(), list[int]()
+
+    class Interrupted(ThreadPoolExecutor):
+        """The thread runs, and is not among those of the pool."""
+
+        def submit(self, function: Any, *arguments: Any) -> Any:
+            threading.Thread(target=function, args=arguments).start()
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+
+    def work() -> None:
+        begun.set()
+        goes_on.wait(60)
+        ended.append(1)
+
+    monkeypatch.setattr(together_module, "ThreadPoolExecutor", Interrupted)
+    timer = threading.Timer(0.2, goes_on.set)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        Together(1).run([work])
+    timer.join()
+    assert ended == [1]
 
 
 def test_results_are_in_the_order_of_the_calls() -> None:

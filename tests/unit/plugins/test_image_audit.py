@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.vmguard.azure.plugins.module_utils._backup.together import (
+    Stopped,
+    Together,
+)
 from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import Changed
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import StorageUnavailable
 from ansible_collections.vmguard.azure.plugins.module_utils._image import audit
 from ansible_collections.vmguard.azure.plugins.module_utils._image.audit import Sample
-from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import (
-    DiskReader,
-    ReadStopped,
-    Stats,
-)
+from ansible_collections.vmguard.azure.plugins.module_utils._image.reader import Stats
 from ansible_collections.vmguard.azure.plugins.module_utils._image.work import Touched
 from backup_bench import Place, open_place
 from hypothesis import given
@@ -166,20 +166,20 @@ def test_memory_does_not_follow_the_disk() -> None:
 # -- stopping
 
 
-def test_a_reader_that_is_stopped_sends_no_further_request(tmp_path: Path) -> None:
+def test_a_reader_whose_check_fails_sends_no_further_request(tmp_path: Path) -> None:
     content = random_disk(16 * MIB, 1, zeros=0)
-    readers: list[DiskReader] = []
+    together = Together(1)
 
     class Watched(Bytes):
         def read(self, start: int, end: int) -> bytes:
             data = super().read(start, end)
-            readers[0].stop()
+            together.stop()
             return data
 
     disk = Watched(content)
     world = World(make_repository(tmp_path / "repository"), workers=1)
-    world.on_reader = readers.append
-    with pytest.raises(ReadStopped):
+    world.check = together.check
+    with pytest.raises(Stopped):
         world.read(disk, len(content))
     assert len(disk.reads) == 1
 
@@ -198,25 +198,27 @@ def test_what_fails_on_one_disk_ends_the_reads_of_another(tmp_path: Path) -> Non
         def read(self, start: int, end: int) -> bytes:
             raise StorageUnavailable(f"The snapshot is gone at {start}-{end}.")
 
-    slow = Slow(content)
+    slow, together, ended = Slow(content), Together(2), []
     world = World(make_repository(tmp_path / "repository"), workers=2)
+    world.check = together.check
     with world.reading() as read:
-        ended: list[BaseException] = []
 
-        def other() -> None:
+        def first() -> None:
             try:
                 read(slow, len(content))
-            except ReadStopped as error:
+            except Stopped as error:
                 ended.append(error)
+                raise
 
-        beside_it = threading.Thread(target=other)
-        beside_it.start()
+        def second() -> None:
+            try:
+                read(Failing(content), len(content))
+            finally:
+                together.stop()
+                failed.set()
+
         with pytest.raises(StorageUnavailable):
-            read(Failing(content), len(content))
-        read.reader.stop()
-        failed.set()
-        beside_it.join(60)
-        assert not beside_it.is_alive()
+            together.run([first, second])
     assert len(ended) == 1
     assert len(slow.reads) < 16
 

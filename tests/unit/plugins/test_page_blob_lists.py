@@ -146,6 +146,12 @@ class Fixed:
     def renew(self, seen: str) -> str:
         return seen
 
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def challenged(self, seen: dict[str, str]) -> bool:
+        return seen != {}
+
 
 def changes(*bodies: bytes, window: int = 1 << 20, upto: int = 1 << 20) -> list[Any]:
     lister = PageRanges(SystemClock(), transport=Scripted(*bodies), window=window)

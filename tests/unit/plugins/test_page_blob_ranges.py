@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import disk_access
+from ansible_collections.vmguard.azure.plugins.module_utils._disk.governor import Governor
 from ansible_collections.vmguard.azure.plugins.module_utils._disk.http import TransferFailed
 from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_blob import PAGE
 from ansible_collections.vmguard.azure.plugins.module_utils._disk.page_ranges import (
@@ -21,6 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from page_blob_world import GIB, World, open_bench, world_in
 from restore_bench import Bench
+
+from local_azure.http_types import Request
+from local_azure.storage.blob_errors import StorageError
 
 LISTS = "^GET /md-.*comp=pagelist"
 MIB = 1 << 20
@@ -182,7 +186,6 @@ def pair(world: World) -> tuple[Any, Any]:
 CHANGES = [(0, 512, False), (8192, 8704, False), (65536, 66048, False)]
 FAULTS: list[dict[str, Any]] = [
     {"kind": "status", "status": 500},
-    {"kind": "status", "status": 503},
     {"kind": "status", "status": 429, "retry_after": 7},
     {"kind": "reset"},
     {"kind": "truncate"},
@@ -203,7 +206,7 @@ def test_a_passing_fault_is_not_seen(world: World, pair: Any, fault: dict[str, A
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda it: f"{it['kind']}{it.get('status', '')}")
 def test_a_lasting_fault_is_no_difference(world: World, pair: Any, fault: dict[str, Any]) -> None:
-    lister = world.ranges(attempts=2)
+    lister = world.ranges(attempts=2, governor=Governor(world.clock, patience=8))
     world.control.fault(LISTS, **fault, times=99)
     with pytest.raises(DiffUnavailable, match=r"cannot be told: ") as caught:
         list(lister.changed(*pair, AREA))
@@ -213,6 +216,65 @@ def test_a_lasting_fault_is_no_difference(world: World, pair: Any, fault: dict[s
     world.control.fault(LISTS, **fault, times=99)
     with pytest.raises((TransferFailed, AzureError), match="list the allocated ranges"):
         list(lister.allocated(pair[0], AREA))
+
+
+# -- a service that has no time for a list
+
+
+def no_time_for(world: World, most: int, code: str) -> list[int]:
+    """Refuse lists of windows larger than this; the sizes of those that were asked for."""
+    asked: list[int] = []
+
+    def look(request: Request) -> None:
+        if request.query.get("comp") != "pagelist":
+            return
+        low, high = request.headers["x-ms-range"].removeprefix("bytes=").split("-")
+        asked.append(int(high) + 1 - int(low))
+        if asked[-1] > most:
+            raise StorageError(code)
+
+    world.bench.local.app.blobs.on_request = look
+    return asked
+
+
+@pytest.mark.parametrize("code", ["OperationTimedOut", "ServerBusy"])
+def test_a_list_that_times_out_is_asked_for_in_smaller_windows(
+    world: World, pair: Any, code: str
+) -> None:
+    asked = no_time_for(world, 64 * 1024, code)
+    lister = world.ranges(least=16 * 1024)
+    assert list(lister.changed(*pair, AREA)) == CHANGES
+    # Each size twice, and what was answered once does not grow at once.
+    assert asked[:10] == [n * 1024 for n in (1024, 1024, 512, 512, 256, 256, 128, 128, 64, 64)]
+    assert max(asked[10:]) <= 128 * 1024 and lister.untold == 0
+
+
+@pytest.mark.parametrize("code", ["OperationTimedOut", "ServerBusy"])
+def test_what_cannot_be_listed_in_time_is_taken_as_allocated(
+    world: World, pair: Any, code: str
+) -> None:
+    no_time_for(world, 0, code)
+    lister = world.ranges(least=256 * 1024)
+    assert list(lister.allocated(pair[0], AREA)) == [AREA]
+    assert lister.untold == MIB
+    told = list(lister.changed(*pair, Range(0, MIB + 512)))
+    assert merge(one[:2] for one in told).__next__() == (0, MIB + 512)
+    assert not any(one.cleared for one in told)
+
+
+def test_a_list_that_times_out_half_way_goes_on_where_it_was(world: World, pair: Any) -> None:
+    asked: list[str] = []
+
+    def look(request: Request) -> None:
+        if request.query.get("comp") == "pagelist":
+            asked.append(request.headers["x-ms-range"])
+            if "marker" in request.query and len(asked) < 4:
+                raise StorageError("OperationTimedOut")
+
+    world.bench.local.app.blobs.on_request = look
+    lister = world.ranges(max_results=1, least=4096)
+    assert list(lister.changed(*pair, AREA)) == CHANGES
+    assert asked[3].startswith("bytes=512-")
 
 
 @pytest.mark.parametrize("which", [0, 1])

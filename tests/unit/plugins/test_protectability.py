@@ -83,7 +83,6 @@ def test_what_only_crash_mode_cannot_hold(resource, entry, vm, reason) -> None:
         ({"networkAccessPolicy": "DenyAll"}, "NetworkAccessDenied"),
         ({"networkAccessPolicy": "AllowPrivate"}, "NetworkAccessPrivate"),
         ({"publicNetworkAccess": "Disabled"}, "PublicNetworkAccessDisabled"),
-        ({"dataAccessAuthMode": "AzureActiveDirectory"}, "DataAccessAuthentication"),
     ],
 )
 def test_what_blocks_an_export(properties, reason) -> None:

@@ -33,6 +33,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._login.login import resolve_login
 
+from local_azure.compute.restore_points import RestorePoints
 from local_azure.launcher import LocalAzure
 
 COLLECTION = "vm1-restore-points"
@@ -215,3 +216,49 @@ def test_two_vms_do_not_share_a_collection(bench: Bench) -> None:
     bench.control.create_vm("rg", "vm2", {"size_gb": 1})
     with pytest.raises(VmguardError, match=r"source_vm \(wanted .*vm2, has .*vm1\)"):
         bench.take(name="two", vm=bench.control.vm_id("rg", "vm2"), collection=COLLECTION)
+
+
+# -- disks that Azure hydrates in the background
+
+
+@pytest.fixture(params=["PremiumV2_LRS", "UltraSSD_LRS"])
+def hydrating(bench: Bench, request: pytest.FixtureRequest) -> Bench:
+    """A machine with a Premium SSD v2 or Ultra disk."""
+    disks = [{"lun": 0, "size_gb": 1, "sku": request.param}]
+    bench.control.create_vm("rg", "v2", {"size_gb": 1}, disks)
+    bench.vm = bench.control.vm_id("rg", "v2")
+    return bench
+
+
+def test_a_point_without_progress_is_ready_when_azure_says_succeeded(
+    hydrating: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RestorePoints, "_instance_view", lambda *_args: None)
+    point = hydrating.take(name="p1", timeout=20).point
+    assert point is not None
+    assert point["ready_to_use"] and point["provisioning_state"] == "Succeeded"
+    assert point["replication"] is None
+    again = hydrating.take(name="p1", timeout=20)
+    assert again.point == again.before == point
+
+
+def test_a_point_is_waited_for_until_its_disks_are_hydrated(hydrating: Bench) -> None:
+    hydrating.slow(hydration=2)
+    point = hydrating.take(name="p1", timeout=60).point
+    assert point is not None and point["ready_to_use"]
+    assert point["replication"] == {"state": "succeeded", "percent": 100}
+    states = {disk["role"]: disk["replication_state"] for disk in point["included_disks"]}
+    assert states == {"os": None, "lun0": "succeeded"}
+
+
+def test_a_point_whose_disks_are_hydrated_for_too_long_is_not_called_ready(
+    hydrating: Bench,
+) -> None:
+    hydrating.slow(hydration=1000)
+    with pytest.raises(OperationTimeout, match=r"^hydrate restore point of .*/p1") as caught:
+        hydrating.take(name="p1", timeout=1)
+    told = caught.value.result["restore_point"]
+    assert not told["ready_to_use"] and told["replication"]["state"] == "replicating"
+    # Who does not wait is told the same.
+    point = hydrating.take(name="p1", wait_for_copy=False).point
+    assert point is not None and not point["ready_to_use"]

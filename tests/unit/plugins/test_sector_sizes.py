@@ -49,6 +49,12 @@ class Url:
     def renew(self, seen: str) -> str:
         return seen
 
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def challenged(self, seen: dict[str, str]) -> bool:
+        return seen != {}
+
 
 def exported(world: World, identity: str) -> PageBlob:
     """What a client gets that asks for VHDX."""

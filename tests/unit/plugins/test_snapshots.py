@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import disks, snapshots
@@ -10,6 +11,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.disk_access
     grant,
     revoke,
 )
+from ansible_collections.vmguard.azure.plugins.module_utils._compute.passing import passing
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import (
     Conflict,
     InputError,
@@ -41,7 +43,6 @@ def world(bench: Bench) -> Iterator[World]:
 def test_body() -> None:
     assert snapshots.snapshot_body(DISK, {"a": "b"}) == {
         "location": "westeurope",
-        "sku": {"name": "Standard_LRS"},
         "tags": {"a": "b"},
         "properties": {
             "creationData": {"createOption": "Copy", "sourceResourceId": DISK["id"]},
@@ -123,6 +124,59 @@ def test_one_that_fails(world: World) -> None:
     with pytest.raises(OperationFailed, match=r"No\.") as caught:
         snapshots.put_snapshot(world.arm, identity, body)
     assert caught.value.code == "Broken"
+
+
+PASSING: list[dict[str, Any]] = [
+    {"status": 409, "code": "Conflict", "message": "Another operation is in progress."},
+    {
+        "status": 409,
+        "code": "ConflictingConcurrentWriteNotAllowed",
+        "message": "The operation was interrupted by a conflicting concurrent write on the same"
+        " entity. Please retry later.",
+    },
+    {"kind": "fail_operation", "code": "ConflictingConcurrentWriteNotAllowed", "message": "Later."},
+]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda it: f"{it.get('kind', '')}{it['code']}")
+def test_what_passes_by_itself_is_waited_out(world: World, fault: dict[str, Any]) -> None:
+    machine = world.machine()
+    identity = f"{world.snapshot(machine)}-patient"
+    body = snapshots.snapshot_body(disks.get_disk(world.arm, world.disk_id(machine)))
+    world.control.fault("PUT .*snapshots/", **fault, times=3)
+    made = snapshots.put_snapshot(world.arm, identity, body)
+    assert world.bench.hits() == 3
+    assert made["properties"]["provisioningState"] == "Succeeded"
+    world.control.clear_faults()
+    world.control.fault("POST .*/beginGetAccess", **fault, times=3)
+    assert grant(world.arm, identity, 600).startswith("https://")
+    assert world.bench.hits() == 3
+    revoke(world.arm, identity)
+
+
+def test_what_does_not_pass_within_the_deadline_is_an_error(world: World) -> None:
+    machine = world.machine()
+    identity = f"{world.snapshot(machine)}-impatient"
+    body = snapshots.snapshot_body(disks.get_disk(world.arm, world.disk_id(machine)))
+    world.control.fault("PUT .*snapshots/", status=409, code="Conflict", times=0)
+    began = world.clock.monotonic()
+    with pytest.raises(Conflict):
+        snapshots.put_snapshot(world.bench.arm(timeout=60), identity, body)
+    assert 30 <= world.clock.monotonic() - began <= 60
+
+
+def test_what_stays_is_an_error_at_once(world: World) -> None:
+    snapshot = world.snapshot(world.machine())
+    world.control.fault("beginGetAccess", status=409, code="OperationNotAllowed", times=0)
+    with pytest.raises(Conflict):
+        grant(world.arm, snapshot, 600)
+    assert world.bench.hits() == 1
+    used = Conflict(
+        "Access not permitted because disk d is currently attached to running VM v.",
+        code="Conflict",
+        status=409,
+    )
+    assert not passing(used)
 
 
 def test_one_that_is_being_read_is_not_deleted(world: World) -> None:
