@@ -18,6 +18,7 @@ from .._azure_errors import from_azure
 from .._clock import Deadline, SystemClock
 from .._errors import NotFound, OperationFailed, missing_library
 from .._login.clouds import PATIENCE
+from .._requirements import require
 from .noticing import noticing_policy
 from .pipeline import policy_chain
 from .read_only import read_only_policy
@@ -82,6 +83,7 @@ class ArmClient:
     def compute(self) -> Any:
         """The ComputeManagementClient, made when first used."""
         if self._compute is None:
+            require("azure-mgmt-compute")
             try:
                 from azure.mgmt import compute
             except ImportError as error:
@@ -98,6 +100,7 @@ class ArmClient:
     def plain(self) -> Any:
         """A pipeline for the few reads outside Microsoft.Compute."""
         if self._plain is None:
+            require("azure-mgmt-compute")  # azure-mgmt-core comes with it
             import azure.mgmt.core
 
             self._plain = azure.mgmt.core.ARMPipelineClient(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, missing_library
+from .._requirements import require
 from .clouds import PATIENCE, PUBLIC, Cloud
 
 # The Azure CLI starts in one to ten seconds, on a busy controller with many forks in more.
@@ -19,6 +20,7 @@ CLI_SECONDS = 60
 
 
 def _identity() -> Any:
+    require("azure-identity")
     try:
         from azure import identity
     except ImportError as error:
