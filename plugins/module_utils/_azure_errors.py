@@ -31,6 +31,10 @@ _RENEW = (
 _CHECK_TENANT = (
     "Check the option tenant (AZURE_TENANT), and that cloud_environment is the right cloud."
 )
+_NO_FEDERATION = (
+    "The application does not trust the token of this workload.",
+    "Give it a federated credential with what the message names, letter by letter.",
+)
 _LOGIN_AGAIN = "Run 'az login' as the user that runs the task."
 
 # Microsoft Entra ID's codes, what they mean to our users, and what to do.
@@ -56,6 +60,11 @@ ENTRA: dict[str, tuple[str, str]] = {
         "The login's signature is outside its period of validity.",
         "Set this machine's clock: it differs from Azure's.",
     ),
+    "70021": _NO_FEDERATION,
+    "700211": _NO_FEDERATION,
+    "700212": _NO_FEDERATION,
+    "700213": _NO_FEDERATION,
+    "7002138": _NO_FEDERATION,
     "7000112": (
         "The application is disabled in this tenant.",
         "Enable it in Microsoft Entra ID (Enterprise applications, Properties).",

@@ -16,6 +16,7 @@ from .arm.router import Call, Router
 from .clock import Clock
 from .config import Config
 from .errors import ArmError
+from .federation import Federation
 from .http_types import Request, Response
 from .storage.blob_errors import StorageError
 
@@ -50,6 +51,7 @@ class Identity:
         self.clients: dict[str, dict[str, datetime | None]] = {
             config.client_id: {config.secret: None}
         }
+        self.federation = Federation(config.client_id, clock)
 
     def routes(self, router: Router) -> None:
         router.add("GET", "/metadata/endpoints", self._metadata)
@@ -161,6 +163,9 @@ class Identity:
                 f"Application with identifier '{client}' was not found in the directory '{tenant}'."
             )
             return self._deny(400, "unauthorized_client", 700016, text)
+        if "client_assertion" in form:
+            refused = self.federation.refusal(client, form)
+            return self._deny(*refused) if refused else None
         if secret not in secrets:
             text = (
                 "Invalid client secret provided. Ensure the secret being sent in the request is the"

@@ -173,7 +173,8 @@ class Operations:
             "x-ms-ratelimit-remaining-resource": "Microsoft.Compute/GetOperationResource;44,"
             "Microsoft.Compute/GetOperationSubscriptionMaximum;14999"
         }
-        if operation.ended is None and operation.poll_retry_after and not operation.polled:
+        paced = operation.poll_retry_after is not None and not operation.polled
+        if operation.ended is None and paced:
             rate["Retry-After"] = str(operation.poll_retry_after)
         operation.polled = True
         if call.request.query.get("monitor") == "true":
