@@ -10,33 +10,105 @@ from typing import Any
 from .._arm.client import ArmClient
 from .._compute.ids import ResourceId, same_id, same_location
 from .._errors import InputError, NotFound
-from . import machine
+from . import new_machine
 from .plan import Point
 from .request import Request
 
+Raw = dict[str, Any]
+
+# Members of an IP configuration, and what people call them.
+_OF_ADDRESSES = {
+    "publicIPAddress": "its public IP address",
+    "loadBalancerBackendAddressPools": "its places behind load balancers",
+    "loadBalancerInboundNatRules": "its inbound NAT rules",
+    "applicationGatewayBackendAddressPools": "its places behind application gateways",
+    "applicationSecurityGroups": "its application security groups",
+}
+
 
 def plan_network(
-    arm: ArmClient, request: Request, source_vm: dict[str, Any] | None, point: Point, name: str
-) -> dict[str, Any]:
-    """The new machine's network: given interfaces, a given subnet, or the source machine's subnet."""
+    arm: ArmClient,
+    request: Request,
+    source_vm: Raw | None,
+    point: Point,
+    name: str,
+    notes: list[str],
+) -> Raw:
+    """The new machine's network: given interfaces, a given subnet, or the source machine's subnet.
+
+    Args:
+        notes: grows by what the machine had of a network, and does not get.
+    """
     if request.network_interfaces:
         for one in request.network_interfaces:
             _check_interface(arm, one, point)
-        return machine.interfaces(request.network_interfaces)
-    subnet = request.subnet_id or _source_subnet(arm, source_vm, point)
+        return new_machine.interfaces(request.network_interfaces)
+    nic = _source_interface(arm, source_vm, point)
+    subnet = request.subnet_id or _subnet_of(nic)
     if subnet is None:
         raise InputError(
             "The new machine needs a network: give subnet_id or network_interfaces (the source machine,"
             f" whose subnet would be taken, is gone or not in {point.location})."
         )
     _need_network(arm, subnet, "subnet")
-    return machine.interface_in(subnet, name)
+    kept = _kept(nic, request)
+    notes += _network_losses(source_vm, nic, kept, name)
+    return new_machine.interface_in(subnet, name, kept)
+
+
+def _kept(nic: Raw, request: Request) -> Raw:
+    """What a new interface takes over: what belongs to the old subnet, only where it is in it."""
+    told, kept = nic["properties"], dict[str, Any]()
+    if told.get("enableIPForwarding"):
+        kept["enableIPForwarding"] = True
+    # Not every size can.
+    if told.get("enableAcceleratedNetworking") and not request.size:
+        kept["enableAcceleratedNetworking"] = True
+    group = (told.get("networkSecurityGroup") or {}).get("id")
+    if group and same_id(request.subnet_id or _subnet_of(nic), _subnet_of(nic)):
+        kept["networkSecurityGroup"] = {"id": group}
+    return kept
+
+
+def _network_losses(source_vm: Raw | None, nic: Raw, kept: Raw, name: str) -> list[str]:
+    """A sentence that names what the new machine's one interface lacks, none where it lacks nothing."""
+    if source_vm is None:
+        return []
+    told, lost = nic["properties"], list[str]()
+    others = len(_interfaces_of(source_vm)) - 1
+    if others > 0:
+        lost.append(f"{others} more network interface{'s' if others > 1 else ''}")
+    group = (told.get("networkSecurityGroup") or {}).get("id")
+    if group and "networkSecurityGroup" not in kept:
+        lost.append(f"the network security group {group.rsplit('/', 1)[1]}")
+    if told.get("enableAcceleratedNetworking") and "enableAcceleratedNetworking" not in kept:
+        lost.append("accelerated networking")
+    if (told.get("dnsSettings") or {}).get("dnsServers"):
+        lost.append("its own DNS servers")
+    addresses = [one["properties"] for one in told.get("ipConfigurations") or []]
+    if len(addresses) > 1:
+        lost.append(f"{len(addresses) - 1} more IP configurations")
+    lost += [
+        words
+        for member, words in _OF_ADDRESSES.items()
+        if any(one.get(member) for one in addresses)
+    ]
+    static = [one for one in addresses if one.get("privateIPAllocationMethod") == "Static"]
+    if static:
+        lost.append(f"the static address {static[0].get('privateIPAddress')}")
+    if not lost:
+        return []
+    told = (
+        f"The network interface of {name} lacks, of what {source_vm['name']} has: {', '.join(lost)}."
+        " network_interfaces takes interfaces that were made as they are to be."
+    )
+    return [told]
 
 
 def _need_network(arm: ArmClient, given: str, what: str) -> dict[str, Any]:
     ResourceId.parse(given)
     try:
-        return arm.get(given, machine.NETWORK_API_VERSION)
+        return arm.get(given, new_machine.NETWORK_API_VERSION)
     except NotFound as error:
         raise NotFound(
             f"There is no {what} {given}.",
@@ -64,21 +136,30 @@ def _check_interface(arm: ArmClient, given: str, point: Point) -> None:
         )
 
 
-def _source_subnet(arm: ArmClient, source_vm: dict[str, Any] | None, point: Point) -> str | None:
+def _interfaces_of(source_vm: Raw) -> list[Raw]:
+    return source_vm["properties"].get("networkProfile", {}).get("networkInterfaces") or []
+
+
+def _source_interface(arm: ArmClient, source_vm: Raw | None, point: Point) -> Raw:
+    """The source machine's primary interface; one without properties where it is not known."""
+    nothing: Raw = {"properties": {}}
     if source_vm is None or not same_location(source_vm["location"], point.location):
-        return None
-    interfaces = source_vm["properties"].get("networkProfile", {}).get("networkInterfaces") or []
+        return nothing
+    interfaces = _interfaces_of(source_vm)
     primary = [
         one for one in interfaces if (one.get("properties") or {}).get("primary")
     ] or interfaces
     if not primary:
-        return None
+        return nothing
     try:
-        nic = arm.get(primary[0]["id"], machine.NETWORK_API_VERSION)
+        return arm.get(primary[0]["id"], new_machine.NETWORK_API_VERSION)
     except NotFound:
         # It went with its machine; a backup knows what it was.
         known = (one for one in point.interfaces if same_id(one.get("id"), primary[0]["id"]))
-        nic = next(known, {"properties": {}})
+        return next(known, nothing)
+
+
+def _subnet_of(nic: Raw) -> str | None:
     for address in nic["properties"].get("ipConfigurations") or []:
         if subnet := (address["properties"].get("subnet") or {}).get("id"):
             return subnet

@@ -30,6 +30,7 @@ class Request:
     new_name: str | None = None
     new_group: str | None = None
     size: str | None = None
+    plan: Raw | None = None
     network_interfaces: list[str] = field(default_factory=list)
     subnet_id: str | None = None
     tags: dict[str, str] = field(default_factory=dict)

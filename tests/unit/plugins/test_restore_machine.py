@@ -12,7 +12,8 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.storage_pro
 from ansible_collections.vmguard.azure.plugins.module_utils._compute.storage_profile import (
     disk_id as id_of,
 )
-from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine
+from ansible_collections.vmguard.azure.plugins.module_utils._restore import machine, new_machine
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.facts import Facts
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.journal import Place
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.machine import MachineChanged
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.plan import (
@@ -264,7 +265,7 @@ def source(lun: int | None, **more: Any) -> SourceDisk:
 
 def target(lun: int | None, **more: Any) -> DiskPlan:
     own = source(lun, **more)
-    return DiskPlan(own, disk_called(f"new-{own.name}"), {})
+    return DiskPlan(own, disk_called(f"new-{own.name}"), {"sku": {"name": own.sku}})
 
 
 def point(**metadata: Any) -> Point:
@@ -276,7 +277,11 @@ def point(**metadata: Any) -> Point:
 
 def body_of(held: Point, source_vm: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"size": None, "network": {}, "tags": {}, "zones": None, **more}
-    return machine.new_body(held, [target(None), target(3)], source_vm=source_vm, **options)
+    facts = options.pop("facts", Facts())
+    if source_vm is not None:
+        source_vm = {"location": "westeurope", "properties": {}, **source_vm}
+    source = new_machine.Source(held, source_vm, facts)
+    return new_machine.new_body(source, [target(None), target(3)], **options)
 
 
 def test_disks_are_attached_as_the_point_had_them() -> None:
@@ -326,7 +331,7 @@ def test_zones_and_tags_are_the_machines() -> None:
 
 
 def test_the_first_interface_is_the_primary_one() -> None:
-    listed = machine.interfaces(["one", "two"])["networkInterfaces"]
+    listed = new_machine.interfaces(["one", "two"])["networkInterfaces"]
     assert [(nic["id"], nic["properties"]["primary"]) for nic in listed] == [
         ("one", True),
         ("two", False),
@@ -334,6 +339,6 @@ def test_the_first_interface_is_the_primary_one() -> None:
 
 
 def test_an_interface_made_with_the_machine_goes_with_it() -> None:
-    [made] = machine.interface_in("subnet", "vm2")["networkInterfaceConfigurations"]
+    [made] = new_machine.interface_in("subnet", "vm2")["networkInterfaceConfigurations"]
     assert made["name"] == "vm2-nic" and made["properties"]["deleteOption"] == "Delete"
     assert made["properties"]["ipConfigurations"][0]["properties"]["subnet"] == {"id": "subnet"}
