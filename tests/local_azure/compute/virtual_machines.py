@@ -85,6 +85,8 @@ class VirtualMachines:
         expand = call.request.query.get("$expand", "").lower()
         if "instanceview" in expand or call.request.query.get("statusOnly", "").lower() == "true":
             body["properties"]["instanceView"] = instance_view(self._state, vm)
+        if "userdata" in expand and vm.properties.get("userData"):
+            body["properties"]["userData"] = vm.properties["userData"]
         return body
 
     def _get(self, call: Call) -> Response:
