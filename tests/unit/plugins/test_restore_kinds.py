@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import virtual_machines
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.options import request_of
-from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import RestoreFailed
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
+    Request,
+    RestoreFailed,
+    Telling,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.restore_point import (
+    PointWanted,
+)
 from restore_bench import NETWORK_API, Bench, Machine, open_bench
 from restore_worlds import NEW, World
 
@@ -327,9 +335,7 @@ def test_user_data_comes_back_and_is_not_shown(bench: Bench, tmp_path: Path, sou
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_what_a_new_machine_lacks_is_told_before_it_is_made(
-    bench: Bench, tmp_path: Path, source: str
-) -> None:
+def test_what_a_new_machine_lacks_is_told(bench: Bench, tmp_path: Path, source: str) -> None:
     def change(bench: Bench, machine: Machine) -> None:
         vm = vm_of(bench, machine)
         vm.body["identity"] = {"type": "SystemAssigned"}
@@ -344,11 +350,9 @@ def test_what_a_new_machine_lacks_is_told_before_it_is_made(
         address["privateIPAllocationMethod"] = "Static"
 
     old = world(bench, source, tmp_path, change=change)
-    before: list[str] = []
     outcome = old.restore("new_vm")
-    before += outcome.warnings
-    [network] = [text for text in before if "network interface of" in text]
-    [lost] = [text for text in before if "does not get everything" in text]
+    [network] = [text for text in outcome.warnings if "network interface of" in text]
+    [lost] = [text for text in outcome.warnings if "does not get everything" in text]
     assert "public IP address" in network and "static address 10.0.0." in network
     assert "managed identity (SystemAssigned)" in lost
     assert "proximity placement group close" in lost
@@ -356,3 +360,53 @@ def test_what_a_new_machine_lacks_is_told_before_it_is_made(
     told = bench.look.get(nic["id"], NETWORK_API)["properties"]
     assert told["enableAcceleratedNetworking"] and told["enableIPForwarding"]
     assert told["networkSecurityGroup"]["id"].endswith("/nsg")
+
+
+def test_it_is_told_of_a_restore_that_fails_as_well(bench: Bench, tmp_path: Path) -> None:
+    def change(bench: Bench, machine: Machine) -> None:
+        vm_of(bench, machine).body["identity"] = {"type": "SystemAssigned"}
+
+    old = world(bench, "point", tmp_path, change=change)
+    said: list[str] = []
+
+    def act_later(act: Any, predicted: Any = None) -> Any:
+        assert said and predicted is not None
+        return act()
+
+    bench.control.fault("^PUT .*/disks/", kind="status", status=400, times=9)
+    wanted = PointWanted(old.machine.group, old.machine.name, None, None, "p1", None)
+    request = Request("new_vm", old.machine.group, old.machine.name, new_name=NEW)
+    gate = Telling(act_later, said.append)
+    with pytest.raises(RestoreFailed):
+        restore(bench.arm(), wanted, request, gate, bench.clock)
+    bench.control.clear_faults()
+    [told] = said
+    assert "managed identity (SystemAssigned)" in told
+    gate.tell([told, "more"])
+    assert said == [told, "more"]
+
+
+def test_a_disk_in_another_region_is_closed_rather_than_opened(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Its disk access and its keys are of the region that it comes from."""
+    keys = bench.named("diskEncryptionSets", "rg", "keys")
+    access = {"networkAccessPolicy": "AllowPrivate", "diskAccessId": "/x/diskAccesses/link"}
+    held = {"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSetId": keys}
+    old = world(bench, "point", tmp_path, change=properties(0, encryption=held, **access))
+    group, source = old.machine.group, bench.named("restorePointCollections", old.machine.group,
+                                                  "vm1-restore-points")  # fmt: skip
+    bench.look.put(
+        "restore_point_collections.create_or_update", "far", group, "far",
+        body={"location": "northeurope", "properties": {"source": {"id": source}}},
+    )  # fmt: skip
+    copied = {"properties": {"sourceRestorePoint": {"id": f"{source}/restorePoints/p1"}}}
+    bench.look.run("restore_points.begin_create", "far", group, "far", "c1", body=copied)
+    outcome = old.restore("disks", point="c1", collection="far")
+    disk = made(old, outcome, "lun0")
+    assert disk["location"] == "northeurope"
+    assert disk["properties"]["networkAccessPolicy"] == "DenyAll"
+    assert "diskAccessId" not in disk["properties"]
+    assert "diskEncryptionSetId" not in disk["properties"]["encryption"]
+    [closed] = [text for text in outcome.warnings if "DenyAll" in text]
+    assert "vm1_DataDisk_0" in closed
