@@ -9,10 +9,11 @@ from typing import Any
 
 from .._arm.client import ArmClient
 from .._compute.ids import ResourceId, same_id, same_location
-from .._errors import InputError, NotFound
+from .._errors import InputError, NotFound, VmguardError
 from . import new_machine
 from .plan import Point
 from .request import Request
+from .source.backup import elsewhere
 
 Raw = dict[str, Any]
 
@@ -43,20 +44,21 @@ def plan_network(
         for one in request.network_interfaces:
             _check_interface(arm, one, point)
         return new_machine.interfaces(request.network_interfaces)
-    nic = _source_interface(arm, source_vm, point)
-    subnet = request.subnet_id or _subnet_of(nic)
+    nic = _source_interface(arm, request, source_vm, point, notes)
+    here = bool(source_vm) and same_location((source_vm or {})["location"], point.location)
+    subnet = request.subnet_id or (_subnet_of(nic) if here else None)
     if subnet is None:
         raise InputError(
             "The new machine needs a network: give subnet_id or network_interfaces (the source machine,"
             f" whose subnet would be taken, is gone or not in {point.location})."
         )
     _need_network(arm, subnet, "subnet")
-    kept = _kept(nic, request)
+    kept = _kept(nic, request, here=here)
     notes += _network_losses(source_vm, nic, kept, name)
     return new_machine.interface_in(subnet, name, kept)
 
 
-def _kept(nic: Raw, request: Request) -> Raw:
+def _kept(nic: Raw, request: Request, *, here: bool) -> Raw:
     """What a new interface takes over: what belongs to the old subnet, only where it is in it."""
     told, kept = nic["properties"], dict[str, Any]()
     if told.get("enableIPForwarding"):
@@ -65,7 +67,7 @@ def _kept(nic: Raw, request: Request) -> Raw:
     if told.get("enableAcceleratedNetworking") and not request.size:
         kept["enableAcceleratedNetworking"] = True
     group = (told.get("networkSecurityGroup") or {}).get("id")
-    if group and same_id(request.subnet_id or _subnet_of(nic), _subnet_of(nic)):
+    if group and here and same_id(request.subnet_id or _subnet_of(nic), _subnet_of(nic)):
         kept["networkSecurityGroup"] = {"id": group}
     return kept
 
@@ -140,23 +142,38 @@ def _interfaces_of(source_vm: Raw) -> list[Raw]:
     return source_vm["properties"].get("networkProfile", {}).get("networkInterfaces") or []
 
 
-def _source_interface(arm: ArmClient, source_vm: Raw | None, point: Point) -> Raw:
-    """The source machine's primary interface; one without properties where it is not known."""
-    nothing: Raw = {"properties": {}}
-    if source_vm is None or not same_location(source_vm["location"], point.location):
-        return nothing
-    interfaces = _interfaces_of(source_vm)
+def _source_interface(
+    arm: ArmClient, request: Request, source_vm: Raw | None, point: Point, notes: list[str]
+) -> Raw:
+    """The source machine's primary interface; one without properties where it is not known.
+
+    Args:
+        notes: grows where it may not be read, and its subnet is not needed.
+    """
+    interfaces = _interfaces_of(source_vm) if source_vm else []
     primary = [
         one for one in interfaces if (one.get("properties") or {}).get("primary")
     ] or interfaces
     if not primary:
+        return {"properties": {}}
+    # It may have gone with its machine; a backup knows what it was.
+    known = [one for one in point.interfaces if same_id(one.get("id"), primary[0]["id"])]
+    nothing = known[0] if known else {"properties": {}}
+    if elsewhere(point, arm.subscription_id):
         return nothing
     try:
         return arm.get(primary[0]["id"], new_machine.NETWORK_API_VERSION)
     except NotFound:
-        # It went with its machine; a backup knows what it was.
-        known = (one for one in point.interfaces if same_id(one.get("id"), primary[0]["id"]))
-        return next(known, nothing)
+        return nothing
+    except VmguardError as error:
+        if not request.subnet_id:
+            raise
+        if not known:
+            notes.append(
+                "What the network interface of the source machine has (security group, addresses, accelerated"
+                f" networking) is not known and does not come back: {error.message}"
+            )
+        return nothing
 
 
 def _subnet_of(nic: Raw) -> str | None:

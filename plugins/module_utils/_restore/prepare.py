@@ -177,7 +177,8 @@ def plan_disks(
             )
         )
         if source.image and source.lun is None and security_type == TRUSTED_LAUNCH:
-            notes.append(trusted_launch_note(point, vm))
+            starts = vm if request.target != "disks" else "A machine of these disks"
+            notes.append(trusted_launch_note(point, starts))
     plan.check_distinct(disks)
     return disks
 

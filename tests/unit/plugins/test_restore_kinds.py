@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils._compute import virtual_machines
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, VmguardError
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.engine import restore
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.options import request_of
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import (
     Request,
     RestoreFailed,
     Telling,
+)
+from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.backup import (
+    BackupWanted,
+    find_backup,
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.source.restore_point import (
     PointWanted,
@@ -183,6 +187,7 @@ def test_disks_stay_in_their_zone(bench: Bench, tmp_path: Path, source: str) -> 
     assert made(old, other)["zones"] == ["3"]
     subnet = delete_machine(old)
     # The machine is gone, its disks still know where it was.
+    assert made(old, old.restore("disks", disk_name_pattern="late-{role}"))["zones"] == ["2"]
     outcome = old.restore("new_vm", subnet_id=subnet)
     assert bench.get(old.machine, NEW)["zones"] == ["2"] and outcome.ready
 
@@ -259,6 +264,13 @@ def test_double_encryption_outlives_the_disks(bench: Bench, tmp_path: Path, sour
             properties(lun, encryption=held)(bench, machine)
 
     old = world(bench, source, tmp_path, change=change)
+    if source == "backup":
+        # Elsewhere there are other keys; how many encrypt it stays.
+        wanted = BackupWanted(old.place.open(), old.machine.group, old.machine.name, "latest", None,
+                              location="northeurope")  # fmt: skip
+        point = find_backup(wanted)
+        moved = [(disk.encryption_set_id, disk.encryption_type) for disk in point.disks]
+        assert moved == [(None, kind), (None, kind)]
     delete_machine(old, disks=True)
     told = made(old, old.restore("disks", group=old.machine.group))["properties"]["encryption"]
     assert told["type"] == kind and told["diskEncryptionSetId"].lower().endswith("/keys")
@@ -327,6 +339,9 @@ def test_user_data_comes_back_and_is_not_shown(bench: Bench, tmp_path: Path, sou
         vm_of(bench, machine).properties["userData"] = "c2VjcmV0"
 
     old = world(bench, source, tmp_path, change=change)
+    if source == "backup":  # which holds it: the machine has none any more
+        del vm_of(bench, old.machine).properties["userData"]
+        vm_of(bench, old.machine).properties["vmId"] = "another"
     outcome = old.restore("new_vm")
     made_vm = virtual_machines.get_vm(bench.look, old.machine.group, NEW, user_data=True)
     assert made_vm["properties"]["userData"] == "c2VjcmV0"
@@ -360,6 +375,23 @@ def test_what_a_new_machine_lacks_is_told(bench: Bench, tmp_path: Path, source: 
     told = bench.look.get(nic["id"], NETWORK_API)["properties"]
     assert told["enableAcceleratedNetworking"] and told["enableIPForwarding"]
     assert told["networkSecurityGroup"]["id"].endswith("/nsg")
+
+
+def test_what_may_not_be_read_and_is_not_needed_is_told(bench: Bench, tmp_path: Path) -> None:
+    old = world(bench, "point", tmp_path)
+    [nic] = bench.get(old.machine)["properties"]["networkProfile"]["networkInterfaces"]
+    found = bench.look.get(nic["id"], NETWORK_API)
+    subnet = found["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"]
+    forbidden: dict[str, Any] = {"kind": "status", "status": 403, "times": 1}
+    bench.control.fault("^GET .*/networkInterfaces/", **forbidden)
+    with pytest.raises(VmguardError) as refused:
+        old.restore("new_vm")
+    assert refused.value.status == 403
+    bench.control.fault("^GET .*/networkInterfaces/", **forbidden)
+    outcome = old.restore("new_vm", subnet_id=subnet)
+    assert bench.hits() == 2
+    [told] = outcome.warnings
+    assert told.startswith("What the network interface of the source machine has")
 
 
 def test_it_is_told_of_a_restore_that_fails_as_well(bench: Bench, tmp_path: Path) -> None:
