@@ -100,11 +100,11 @@ def _network_losses(source_vm: Raw | None, nic: Raw, kept: Raw, name: str) -> li
         lost.append(f"the static address {static[0].get('privateIPAddress')}")
     if not lost:
         return []
-    told = (
+    sentence = (
         f"The network interface of {name} lacks, of what {source_vm['name']} has: {', '.join(lost)}."
         " network_interfaces takes interfaces that were made as they are to be."
     )
-    return [told]
+    return [sentence]
 
 
 def _need_network(arm: ArmClient, given: str, what: str) -> dict[str, Any]:

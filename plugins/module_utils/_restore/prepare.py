@@ -152,7 +152,7 @@ def plan_disks(
         notes: grows by a sentence for each thing that the disks cannot have.
 
     Raises:
-        InputError: a name, a pattern or a size that cannot be, or a restore that no machine survives.
+        InputError: a name, a pattern or a size that cannot be, or a restore that cannot work.
     """
     wishes = Wishes(zones, request.disk_sku, request.disk_encryption_set_id, security_type)
     refuse_impossible(point, known, wishes, request.target, notes)

@@ -92,9 +92,7 @@ def restore_in_place(
         notes=outcome.warnings,
     )  # fmt: skip
     planned = [
-        fit_os_disk(
-            one, vm, current, facts.security_type if not point.backup else None, outcome.warnings
-        )
+        fit_os_disk(one, vm, current, security_type(facts.kept), outcome.warnings)
         for one, (_disk, facts) in zip(planned, known, strict=True)
     ]
     standings = _taken_over(arm, basis, planned, restore_id)
