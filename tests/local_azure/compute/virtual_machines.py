@@ -95,6 +95,8 @@ class VirtualMachines:
         body = self._shown(vm, call, user_data="userdata" in expand)
         if "instanceview" in expand or call.request.query.get("statusOnly", "").lower() == "true":
             body["properties"]["instanceView"] = instance_view(self._state, vm)
+        if "userdata" in expand and vm.properties.get("userData"):
+            body["properties"]["userData"] = vm.properties["userData"]
         return body
 
     def _get(self, call: Call) -> Response:

@@ -22,6 +22,7 @@ from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import OperationTimeout, VmguardError
 from ..._repository.lease import Holder
 from ..disks import Standing, State
+from ..fit import need_fitting
 from ..journal import JOURNAL_TAG, PROTECTING, SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal
 from ..lock import Lock, OnMachine, PlanOutdated, RecordGone, RestoreHeld, RestoreTakenOver
 from ..machine import MachineChanged, restored_entry
@@ -319,6 +320,7 @@ class InPlaceRun:
         entries = self._make_disks()
         self._lock.stop_renewing()
         vm = self._check_unchanged()
+        need_fitting(arm, vm, journal.places)
         if not half_swapped:
             # A machine that a killed run had stopped is to run again, whatever fails from here on.
             self._lock.enter(PROTECTING if journal.phase in UNTOUCHED else SWAPPING)
