@@ -7,6 +7,7 @@ import traceback
 from email.utils import format_datetime
 from pathlib import Path
 
+from .arm.authorization import Authorization
 from .arm.operations import Operations
 from .arm.request_checks import check_request
 from .arm.resources import Resources, need_group, new_guid
@@ -48,6 +49,7 @@ class App:
             config, clock, Resources(), Operations(clock), DiskStore(directory), SasRegistry(clock)
         )
         self.identity = Identity(config, clock)
+        self.authorization = Authorization(config.subscription)
         self.audit = Audit(clock)
         self.faults = Faults()
         self.blobs = BlobService(self.state.sas, clock)
@@ -70,7 +72,9 @@ class App:
         ):
             provider(self.state).routes(self._management)
         self.state.operations.routes(self._management)
-        Control(self.state, self.identity, self.audit, self.faults).routes(self._control)
+        Control(
+            self.state, self.identity, self.authorization, self.audit, self.faults
+        ).routes(self._control)
 
     def bind(self, base_url: str) -> None:
         """Tell every part the URL that clients reach it by; called once, before the first request."""
@@ -141,7 +145,7 @@ class App:
         return _dispatch(self._open, request)
 
     def _answer_management(self, request: Request) -> Response:
-        self.identity.check(request)
+        claims = self.identity.check(request)
         if "api-version" not in request.query:
             raise ArmError(
                 400,
@@ -150,9 +154,11 @@ class App:
                 gateway=True,
             )
         self.state.operations.settle()
+        self.authorization.check(claims, request)
         self._check_scope(request)
         check_request(request)
-        return _dispatch(self._management, request)
+        answer = _dispatch(self._management, request)
+        return self.authorization.visible(claims, request, answer)
 
     def _check_scope(self, request: Request) -> None:
         parts = request.path.split("/")

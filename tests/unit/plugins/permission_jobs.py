@@ -1,0 +1,281 @@
+"""What the roles of docs/permissions.md are for: each job as the modules do it, in this process.
+
+A job is done by a login that has just its role, on the resource groups that the document names, and the
+role of the subscription.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
+from ansible_collections.vmguard.azure.plugins.module_utils._module import Task
+from ansible_collections.vmguard.azure.plugins.module_utils._spec import AUTH_SPEC, WAIT_SPEC
+from restore_bench import Bench, Machine, as_process
+
+from local_azure.arm.authorization import Asked
+from tools import tree
+
+MODULES = "ansible_collections.vmguard.azure.plugins.modules"
+ROLES = tree.ROOT / "docs" / "roles"
+CLIENT, SECRET = "11111111-0000-4000-8000-00000000000a", "made up for a test"
+DATA = [{"lun": 0}]
+SUBSCRIPTION_ROLE = "subscription"
+
+
+class Said(Exception):
+    """A task that failed; the text is what a person reads."""
+
+
+class _Options:
+    """As much of AnsibleModule as a task uses."""
+
+    check_mode = False
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.params = params
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def role_of(name: str) -> dict[str, Any]:
+    """A role as it is written in docs/roles."""
+    return json.loads((ROLES / f"{name}.json").read_text())
+
+
+@dataclass
+class Person:
+    """Who does a job: a login, its resource groups, and what the tasks said."""
+
+    bench: Bench
+    folder: Path
+    login: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    groups: tuple[str, ...] = ()
+
+    def machine(self, **more: Any) -> Machine:
+        found = self.bench.machine(DATA, **more)
+        self.groups = (*self.groups, found.group)
+        return found
+
+    def group(self, name: str, location: str = "westeurope") -> str:
+        """A resource group of its own."""
+        name = f"{self.folder.name}-{name}"
+        path = f"/subscriptions/{self.bench.login.subscription_id}/resourceGroups/{name}"
+        state = self.bench.local.app.state
+        from local_azure.resource_groups import new_group
+
+        with state.lock:
+            new_group(state, path.split("/")[2], name, location)
+        self.groups = (*self.groups, name)
+        return name
+
+    def do(self, module: str, **options: Any) -> dict[str, Any]:
+        """One task.
+
+        Raises:
+            Said: it failed.
+        """
+        act, spec = _module(module)
+        asked = {**self.login, **{key: value for key, value in options.items() if value is not None}}
+        found = ArgumentSpecValidator(spec).validate(asked)
+        assert not found.error_messages, found.error_messages
+        module_of = _Options(found.validated_parameters)
+        task = Task(module_of)  # type: ignore[arg-type]
+        task.clock = self.bench.clock
+        try:
+            with as_process():
+                return act(task)
+        except VmguardError as error:
+            raise Said(f"{error} {error.hint or ''}") from error
+        finally:
+            self.warnings += module_of.warnings
+
+
+def _module(name: str) -> tuple[Callable[[Task], dict[str, Any]], dict[str, Any]]:
+    """What a module does, and all of its options."""
+    module: ModuleType = importlib.import_module(f"{MODULES}.{name}")
+    taken: list[Any] = []
+
+    def take(act: Any, spec: Any, *, waits: bool = False, **_constraints: Any) -> None:
+        taken.append((act, {**AUTH_SPEC, **(WAIT_SPEC if waits else {}), **spec}))
+
+    kept, module.run_module = module.run_module, take  # type: ignore[attr-defined]
+    try:
+        module.main()
+    finally:
+        module.run_module = kept  # type: ignore[attr-defined]
+    return taken[0]
+
+
+# -- the jobs
+
+
+def _repository(person: Person) -> dict[str, Any]:
+    return {"type": "folder", "path": str(person.folder / "repository")}
+
+
+def restore_points(person: Person) -> Iterator[Callable[[], Any]]:
+    """Taking, copying, listing, deleting."""
+    vm, away = person.machine(), person.group("away", "northeurope")
+    where = {"resource_group": vm.group}
+    named = {"resource_group": vm.group, "collection": f"{vm.name}-restore-points"}
+    copies = {"resource_group": away, "collection": "copies"}
+    source = f"{person.bench.control.group_id(vm.group)}/providers/Microsoft.Compute"
+    home = f"{source}/restorePointCollections/{vm.name}-restore-points"
+    yield lambda: person.do("vm_info", **where, name=[vm.name])
+    yield lambda: person.do("restore_point", **where, vm=vm.name, create_collection=True, name="p1")
+    yield lambda: person.do("restore_point", **where, vm=vm.name, max_age="1h")
+    yield lambda: person.do(
+        "restore_point_collection", **where, name=named["collection"], source_vm=vm.id, tags={"a": "b"}
+    )
+    yield lambda: person.do(
+        "restore_point_collection", resource_group=away, name="copies", source_collection=home,
+        location="northeurope",
+    )  # fmt: skip
+    yield lambda: person.do(
+        "restore_point", **copies, name="c1", source_restore_point=f"{home}/restorePoints/p1"
+    )
+    yield lambda: person.do("restore_point_info", **where, vm=vm.name, include_copies=True)
+    yield lambda: person.do("restore_point_collection_info", **where, include_restore_points=True)
+    yield lambda: person.do("restore_point", **named, name="p1", state="absent")
+    yield lambda: person.do(
+        "restore_point_collection", resource_group=away, name="copies", state="absent", force=True
+    )
+
+
+def _backup(person: Person, source: str, **more: Any) -> Iterator[Callable[[], Any]]:
+    """In full, then what changed: the second deletes what the first was read from."""
+    vm = person.machine()
+    options = {
+        "resource_group": vm.group, "vm": vm.name, "repository": _repository(person),
+        "source": source, "level": "incremental", "keep_base_snapshots": "none", **more,
+    }  # fmt: skip
+    yield lambda: person.do("vm_info", resource_group=vm.group, include="vm.*")
+    yield lambda: person.do("backup_repository", repository=options["repository"])
+    yield lambda: person.do("disk_snapshot_backup", **options)
+
+    def again() -> None:
+        person.bench.write(vm, "later")
+        person.do("disk_snapshot_backup", **options)
+
+    yield again
+
+
+def image_backup_snapshots(person: Person) -> Iterator[Callable[[], Any]]:
+    """Image backups by snapshot."""
+    yield from _backup(person, "snapshot", snapshot_resource_group=person.group("snapshots"))
+
+
+def image_backup_restore_points(person: Person) -> Iterator[Callable[[], Any]]:
+    """Image backups by restore point."""
+    yield from _backup(person, "restore_point")
+
+
+def _restores(person: Person, target: str, **more: Any) -> Iterator[Callable[[], Any]]:
+    """From a restore point and from an image backup, which others have made; and one that fails."""
+    sources: list[tuple[Machine, dict[str, Any]]] = []
+    for source in ("restore_point", "backup"):
+        vm = person.machine()
+        if source == "restore_point":
+            person.bench.protect(vm)
+            chosen: dict[str, Any] = {"restore_point": "p1", "collection": "vm1-restore-points"}
+        else:
+            owner = Person(person.bench, person.folder, _login(person.bench))
+            repository = {**_repository(person), "path": str(person.folder / vm.group)}
+            owner.do("backup_repository", repository=repository)
+            owner.do(
+                "disk_snapshot_backup", resource_group=vm.group, vm=vm.name, repository=repository
+            )
+            chosen = {"source": "backup", "repository": repository, "backup": "latest"}
+        sources.append((vm, {"resource_group": vm.group, "vm": vm.name, **chosen}))
+    for vm, chosen in sources:
+        if target == "new_vm":
+            more["new_name"] = f"{vm.group}-again"
+        yield from _restore(person, vm, {**chosen, **more}, target)
+
+
+def _restore(
+    person: Person, vm: Machine, options: dict[str, Any], target: str
+) -> Iterator[Callable[[], Any]]:
+    yield lambda: _failing(person, target, options)
+    yield lambda: person.do("vm_restore", **options, target=target)
+
+
+def _failing(person: Person, target: str, options: dict[str, Any]) -> None:
+    """A restore whose last step fails: what it did is undone.
+
+    Raises:
+        Said: what it said was not that alone.
+    """
+    last = {"disks": "PUT .*/disks/.*_lun0|PUT .*/disks/.*Data", "in_place": "POST .*/start"}
+    control = person.bench.control
+    control.fault(last.get(target, "POST .*/deallocate"), "status", status=400, code="Injected",
+                  message="injected", times=1)  # fmt: skip
+    try:
+        person.do("vm_restore", **options, target=target)
+    except Said as said:
+        if "injected" not in str(said) or "AuthorizationFailed" in str(said):
+            raise
+    else:
+        raise AssertionError("the restore did not fail")
+    finally:
+        control.clear_faults()
+
+
+def restore_disks(person: Person) -> Iterator[Callable[[], Any]]:
+    """Restores as disks."""
+    yield from _restores(person, "disks", new_resource_group=person.group("target"))
+
+
+def restore_new_machine(person: Person) -> Iterator[Callable[[], Any]]:
+    """Restores as a new machine."""
+    yield from _restores(
+        person, "new_vm", start=False, new_resource_group=person.group("target")
+    )
+
+
+def restore_in_place(person: Person) -> Iterator[Callable[[], Any]]:
+    """Restores in place, which delete the old disks."""
+    yield from _restores(person, "in_place", allow_stop=True, old_disks="delete")
+
+
+def read_only(person: Person) -> Iterator[Callable[[], Any]]:
+    """Looking, and nothing else."""
+    vm = person.machine()
+    person.bench.protect(vm)
+    where = {"resource_group": vm.group}
+    yield lambda: person.do("connection_info")
+    yield lambda: person.do("vm_info", **where, include="vm.*")
+    yield lambda: person.do("restore_point_info", **where, vm=vm.name)
+    yield lambda: person.do("restore_point_collection_info", **where, include_restore_points=True)
+
+
+JOBS: dict[str, Callable[[Person], Iterator[Callable[[], Any]]]] = {
+    "restore-points": restore_points,
+    "image-backup-snapshots": image_backup_snapshots,
+    "image-backup-restore-points": image_backup_restore_points,
+    "restore-disks": restore_disks,
+    "restore-new-machine": restore_new_machine,
+    "restore-in-place": restore_in_place,
+    "read-only": read_only,
+}
+
+
+def _login(bench: Bench, client: str = "", secret: str = "") -> dict[str, Any]:
+    config = bench.local.config
+    return {
+        "subscription_id": config.subscription, "tenant": config.tenant,
+        "client_id": client or config.client_id, "secret": secret or config.secret,
+        "cloud_environment": bench.local.url,
+    }  # fmt: skip
