@@ -72,9 +72,9 @@ class App:
         ):
             provider(self.state).routes(self._management)
         self.state.operations.routes(self._management)
-        Control(
-            self.state, self.identity, self.authorization, self.audit, self.faults
-        ).routes(self._control)
+        Control(self.state, self.identity, self.authorization, self.audit, self.faults).routes(
+            self._control
+        )
 
     def bind(self, base_url: str) -> None:
         """Tell every part the URL that clients reach it by; called once, before the first request."""

@@ -184,21 +184,22 @@ class Backup:
             ledger = Ledger(self._repository, owner.key, run)
             try:
                 outcome = self._make(machine, owner, run, planned, ledger, lease, now)
-            except BaseException:
-                self._undo(ledger)
+            except BaseException as error:
+                _tell_left(error, self._undo(ledger))
                 raise
             self._commit(outcome.backup, ledger)
             outcome.deleted = self._prune(history, owner, outcome, lease)
             self._warnings += ledger.close()
         return outcome
 
-    def _undo(self, ledger: Ledger) -> None:
+    def _undo(self, ledger: Ledger) -> list[housekeeping.Kept]:
         """Take away what a failed run made in Azure. What cannot be taken away stays in the ledger."""
         self._arm.deadline.ensure(UNDO_SECONDS)
         failed = housekeeping.remove_all(self._arm, ledger.made)
         failed += housekeeping.revoke_all(self._arm, ledger.opened)
         if not failed:
             ledger.close()
+        return failed
 
     def _commit(self, backup: Manifest, ledger: Ledger) -> None:
         """Write the manifest. Where the storage did not confirm it, look whether it is there.
@@ -212,7 +213,7 @@ class Backup:
         except BaseException as error:
             committed = self._is_committed(backup)
             if committed is False:
-                self._undo(ledger)
+                _tell_left(error, self._undo(ledger))
             elif committed is None and isinstance(error, VmguardError):
                 error.hint = (
                     f"Whether the backup {backup.id} is committed cannot be told while the storage"
@@ -389,3 +390,12 @@ def _of_several_moments(machine: Machine) -> InputError:
 
 def _wished(image: DiskImage) -> str:
     return "incremental" if image.asked == "auto" else image.asked
+
+
+def _tell_left(error: BaseException, left: list[housekeeping.Kept]) -> None:
+    """Add to a failure what the run made in Azure and could not take away again."""
+    if left and isinstance(error, VmguardError):
+        error.message = (
+            f"{error.message.rstrip('.')}. Of what the run had made,"
+            f" {' '.join(kept.why for kept in left)} The machine's next backup tries again."
+        )

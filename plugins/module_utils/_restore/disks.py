@@ -427,7 +427,10 @@ def remove_disk(arm: ArmClient, disk_id: str) -> None:
     try:
         delete_disk(arm, disk_id)
     except Conflict:
-        # What was written of it is no disk, and ending the access says so.
-        with contextlib.suppress(VmguardError):
+        try:
             revoke(arm, disk_id)
+        except VmguardError as error:
+            if getattr(error, "status", None) == 403:
+                raise  # who may not end the access cannot delete the disk
+            # What was written of it is no disk, and ending the access says so.
         delete_disk(arm, disk_id)

@@ -211,6 +211,23 @@ def swap(
         )
 
 
+class Left(str):
+    """The id of something that could not be deleted, and why as a sentence."""
+
+    why = ""
+
+    @classmethod
+    def behind(cls, one: str, error: VmguardError) -> Left:
+        left = cls(one)
+        left.why = error.message
+        return left
+
+
+def reason(left: Iterable[str]) -> str:
+    """Why the first of these could not be deleted, as a sentence after a space; else nothing."""
+    return next((f" {one.why}" for one in left if isinstance(one, Left)), "")
+
+
 @dataclass
 class Undone:
     """What undoing came to.
@@ -251,8 +268,8 @@ def undo_in_place(arm: ArmClient, journal: Journal, check: Check) -> Undone:
             patiently(arm, lambda: start_vm(arm, journal.vm, check))
         except RestoreTakenOver:
             raise
-        except VmguardError:
-            started = ", but starting it failed"
+        except VmguardError as error:
+            started = f", but starting it failed: {error.message.rstrip('.')}"
     left = remove_made(arm, journal, used_too=touched)
     if journal.safety:
         left += _remove_safety(arm, journal)
@@ -265,7 +282,7 @@ def undo_in_place(arm: ArmClient, journal: Journal, check: Check) -> Undone:
     if not touched:
         sentence = f"{name} was neither stopped nor given other disks; {state}."
     if left:
-        sentence += f" These could not be deleted: {_names(left)}."
+        sentence += f" These could not be deleted: {_names(left)}.{reason(left)}"
     return Undone(sentence, whole=not left and not started, left=left, power_state=power)
 
 
@@ -326,7 +343,7 @@ def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undo
     left = remove_made(arm, journal, used_too=used_too)
     if left:
         return Undone(
-            f"These disks of the failed restore could not be deleted: {_names(left)}.",
+            f"These disks of the failed restore could not be deleted: {_names(left)}.{reason(left)}",
             whole=False,
             hint="Delete them, then run the task again.",
             left=left,
@@ -360,8 +377,8 @@ def remove_made(arm: ArmClient, journal: Journal, *, used_too: bool = False) -> 
             patiently(
                 arm, partial(_remove_made_disk, arm, journal.run, one, used_too), TIDY_SECONDS
             )
-        except VmguardError:
-            left.append(one)
+        except VmguardError as error:
+            left.append(Left.behind(one, error))
     return left
 
 
@@ -382,8 +399,8 @@ def remove_replaced(arm: ArmClient, journal: Journal) -> tuple[list[str], list[s
         try:
             patiently(arm, partial(_remove_replaced_disk, arm, journal.run, one), TIDY_SECONDS)
             gone.append(one)
-        except VmguardError:
-            left.append(one)
+        except VmguardError as error:
+            left.append(Left.behind(one, error))
     return gone, left
 
 
@@ -411,8 +428,8 @@ def tag_replaced(arm: ArmClient, journal: Journal, *, away: bool = False) -> Non
 def _remove_safety(arm: ArmClient, journal: Journal) -> list[str]:
     try:
         patiently(arm, partial(delete_safety_point, arm, journal.safety, journal.vm), TIDY_SECONDS)
-    except VmguardError:
-        return [journal.safety]
+    except VmguardError as error:
+        return [Left.behind(journal.safety, error)]
     return []
 
 

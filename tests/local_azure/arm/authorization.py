@@ -20,18 +20,11 @@ from ..http_types import Request, Response
 
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 _LISTS_OF_ACTIONS = ("actions", "notActions", "dataActions", "notDataActions")
-# What lies right below a subscription; Azure's names of the operations.
-_OF_SUBSCRIPTION = {
-    "locations": "locations",
-    "operationresults": "operationresults",
-    "providers": "providers",
-    "resources": "resources",
-}
-# Linked scopes: whoever writes a resource of this type needs this action on what its body names here. Parts
-# of a path after a `*` are looked for in each item, or in each name of an object whose names are ids (`@`).
+# Linked scopes: whoever writes a resource of this type needs this action on what its properties name here
+# (`*`: in each item of a list).
 #   disks/beginGetAccess, of whatever a disk or snapshot is made of: recorded for a disk
 #   (Azure/OpenShift#186, azure-docs#11362) and for a snapshot (kubernetes#93020); for a disk restore point it
-#   is taken to be the same, because the check goes by the property and not by the type.
+#   is taken to be the same, because the check goes by the property and not by the type of what it names.
 #   diskEncryptionSets/read: azuredisk-csi-driver#2609. assign: aad-pod-identity#636. join of subnets: recorded
 #   for other types (azure-cli#23447); of network interfaces and addresses: operations of Microsoft.Network.
 _SOURCE = ("creationData/sourceResourceId", "Microsoft.Compute/disks/beginGetAccess/action")
@@ -233,9 +226,8 @@ def asked_for(request: Request) -> Asked | None:
         if parts[4].lower() == "register":
             return Asked(f"{parts[3]}/register/action", subscription)
         return _of_provider(request, parts[3:], subscription)
-    name = _OF_SUBSCRIPTION.get(parts[2].lower(), parts[2])
-    action = f"Microsoft.Resources/subscriptions/{name}/{_verb(request)}"
-    return Asked(action, subscription, listed=name == "resources")
+    action = f"Microsoft.Resources/subscriptions/{parts[2]}/{_verb(request)}"
+    return Asked(action, subscription, listed=parts[2].lower() == "resources")
 
 
 def _of_group(request: Request, parts: list[str], subscription: str) -> Asked:

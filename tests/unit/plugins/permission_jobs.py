@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +19,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
 from ansible_collections.vmguard.azure.plugins.module_utils._module import Task
 from ansible_collections.vmguard.azure.plugins.module_utils._spec import AUTH_SPEC, WAIT_SPEC
-from restore_bench import Bench, Machine, as_process
+from azure.core.rest import HttpRequest
+from restore_bench import NETWORK_API, Bench, Machine, as_process
 
-from local_azure.arm.authorization import Asked
+from local_azure.arm.authorization import Role
+from local_azure.resource_groups import new_group
 from tools import tree
 
 MODULES = "ansible_collections.vmguard.azure.plugins.modules"
@@ -61,24 +63,48 @@ class Person:
     folder: Path
     login: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    groups: tuple[str, ...] = ()
+    groups: set[str] = field(default_factory=set)
 
-    def machine(self, **more: Any) -> Machine:
-        found = self.bench.machine(DATA, **more)
-        self.groups = (*self.groups, found.group)
+    @property
+    def subscription(self) -> str:
+        return f"/subscriptions/{self.bench.login.subscription_id}"
+
+    def machine(self) -> Machine:
+        """A machine whose disks are encrypted with a customer's key, which is in a group of its own."""
+        found = self.bench.machine(DATA)
+        keys = f"{self.subscription}/resourceGroups/{self.group('keys')}"
+        key = f"{keys}/providers/Microsoft.Compute/diskEncryptionSets/key"
+        kind = "EncryptionAtRestWithCustomerKey"
+        for disk in self.bench.disks(found.group):
+            encryption = {"type": kind, "diskEncryptionSetId": key}
+            body = {"id": disk, "properties": {"encryption": encryption}}
+            self.bench.control.call("PATCH", "disks", body)
+        self.groups.add(found.group)
         return found
 
     def group(self, name: str, location: str = "westeurope") -> str:
-        """A resource group of its own."""
+        """A resource group for this person alone."""
         name = f"{self.folder.name}-{name}"
-        path = f"/subscriptions/{self.bench.login.subscription_id}/resourceGroups/{name}"
         state = self.bench.local.app.state
-        from local_azure.resource_groups import new_group
-
         with state.lock:
-            new_group(state, path.split("/")[2], name, location)
-        self.groups = (*self.groups, name)
+            new_group(state, self.bench.login.subscription_id, name, location)
+        self.groups.add(name)
         return name
+
+    def interface(self, vm: Machine) -> str:
+        """A network interface in the network of a machine, which somebody else made."""
+        network = f"{self.bench.control.group_id(vm.group)}/providers/Microsoft.Network"
+        (first,) = self.bench.nics(vm.group)
+        found = self.bench.look.get(f"{network}/networkInterfaces/{first}", NETWORK_API)
+        subnet = found["properties"]["ipConfigurations"][0]["properties"]["subnet"]
+        body = {
+            "location": "westeurope",
+            "properties": {"ipConfigurations": [{"name": "one", "properties": {"subnet": subnet}}]},
+        }
+        url = f"{self.bench.local.url}{network}/networkInterfaces/second?api-version={NETWORK_API}"
+        answer = self.bench.look.plain.send_request(HttpRequest("PUT", url, json=body))
+        assert answer.status_code in (200, 201), answer.text()
+        return f"{network}/networkInterfaces/second"
 
     def do(self, module: str, **options: Any) -> dict[str, Any]:
         """One task.
@@ -87,7 +113,10 @@ class Person:
             Said: it failed.
         """
         act, spec = _module(module)
-        asked = {**self.login, **{key: value for key, value in options.items() if value is not None}}
+        asked = {
+            **self.login,
+            **{key: value for key, value in options.items() if value is not None},
+        }
         found = ArgumentSpecValidator(spec).validate(asked)
         assert not found.error_messages, found.error_messages
         module_of = _Options(found.validated_parameters)
@@ -137,7 +166,11 @@ def restore_points(person: Person) -> Iterator[Callable[[], Any]]:
     yield lambda: person.do("restore_point", **where, vm=vm.name, create_collection=True, name="p1")
     yield lambda: person.do("restore_point", **where, vm=vm.name, max_age="1h")
     yield lambda: person.do(
-        "restore_point_collection", **where, name=named["collection"], source_vm=vm.id, tags={"a": "b"}
+        "restore_point_collection",
+        **where,
+        name=named["collection"],
+        source_vm=vm.id,
+        tags={"a": "b"},
     )
     yield lambda: person.do(
         "restore_point_collection", resource_group=away, name="copies", source_collection=home,
@@ -159,7 +192,7 @@ def _backup(person: Person, source: str, **more: Any) -> Iterator[Callable[[], A
     vm = person.machine()
     options = {
         "resource_group": vm.group, "vm": vm.name, "repository": _repository(person),
-        "source": source, "level": "incremental", "keep_base_snapshots": "none", **more,
+        "source": source, **more,
     }  # fmt: skip
     yield lambda: person.do("vm_info", resource_group=vm.group, include="vm.*")
     yield lambda: person.do("backup_repository", repository=options["repository"])
@@ -167,7 +200,7 @@ def _backup(person: Person, source: str, **more: Any) -> Iterator[Callable[[], A
 
     def again() -> None:
         person.bench.write(vm, "later")
-        person.do("disk_snapshot_backup", **options)
+        person.do("disk_snapshot_backup", **options, keep_base_snapshots="none")
 
     yield again
 
@@ -184,32 +217,28 @@ def image_backup_restore_points(person: Person) -> Iterator[Callable[[], Any]]:
 
 def _restores(person: Person, target: str, **more: Any) -> Iterator[Callable[[], Any]]:
     """From a restore point and from an image backup, which others have made; and one that fails."""
-    sources: list[tuple[Machine, dict[str, Any]]] = []
-    for source in ("restore_point", "backup"):
+    for source in (_point_of, _backup_of):
         vm = person.machine()
-        if source == "restore_point":
-            person.bench.protect(vm)
-            chosen: dict[str, Any] = {"restore_point": "p1", "collection": "vm1-restore-points"}
-        else:
-            owner = Person(person.bench, person.folder, _login(person.bench))
-            repository = {**_repository(person), "path": str(person.folder / vm.group)}
-            owner.do("backup_repository", repository=repository)
-            owner.do(
-                "disk_snapshot_backup", resource_group=vm.group, vm=vm.name, repository=repository
-            )
-            chosen = {"source": "backup", "repository": repository, "backup": "latest"}
-        sources.append((vm, {"resource_group": vm.group, "vm": vm.name, **chosen}))
-    for vm, chosen in sources:
+        options = {"resource_group": vm.group, "vm": vm.name, **source(person, vm), **more}
         if target == "new_vm":
-            more["new_name"] = f"{vm.group}-again"
-        yield from _restore(person, vm, {**chosen, **more}, target)
+            options["new_name"] = f"{vm.group}-again"
+        if target == "new_vm" and source is _backup_of:
+            options["network_interfaces"] = [person.interface(vm)]
+        yield partial(_failing, person, target, options)
+        yield partial(person.do, "vm_restore", **options, target=target)
 
 
-def _restore(
-    person: Person, vm: Machine, options: dict[str, Any], target: str
-) -> Iterator[Callable[[], Any]]:
-    yield lambda: _failing(person, target, options)
-    yield lambda: person.do("vm_restore", **options, target=target)
+def _point_of(person: Person, vm: Machine) -> dict[str, Any]:
+    person.bench.protect(vm)
+    return {"restore_point": "p1", "collection": "vm1-restore-points"}
+
+
+def _backup_of(person: Person, vm: Machine) -> dict[str, Any]:
+    owner = Person(person.bench, person.folder, login_of(person.bench))
+    repository = {**_repository(person), "path": str(person.folder / vm.group)}
+    owner.do("backup_repository", repository=repository)
+    owner.do("disk_snapshot_backup", resource_group=vm.group, vm=vm.name, repository=repository)
+    return {"source": "backup", "repository": repository, "backup": "latest"}
 
 
 def _failing(person: Person, target: str, options: dict[str, Any]) -> None:
@@ -240,9 +269,7 @@ def restore_disks(person: Person) -> Iterator[Callable[[], Any]]:
 
 def restore_new_machine(person: Person) -> Iterator[Callable[[], Any]]:
     """Restores as a new machine."""
-    yield from _restores(
-        person, "new_vm", start=False, new_resource_group=person.group("target")
-    )
+    yield from _restores(person, "new_vm", start=False, new_resource_group=person.group("target"))
 
 
 def restore_in_place(person: Person) -> Iterator[Callable[[], Any]]:
@@ -255,10 +282,20 @@ def read_only(person: Person) -> Iterator[Callable[[], Any]]:
     vm = person.machine()
     person.bench.protect(vm)
     where = {"resource_group": vm.group}
-    yield lambda: person.do("connection_info")
+    yield partial(connected, person)
     yield lambda: person.do("vm_info", **where, include="vm.*")
     yield lambda: person.do("restore_point_info", **where, vm=vm.name)
+    yield lambda: person.do(
+        "restore_point_info", **where, collection=f"{vm.name}-restore-points", name="p1"
+    )
     yield lambda: person.do("restore_point_collection_info", **where, include_restore_points=True)
+
+
+def connected(person: Person) -> None:
+    """Whether there is a connection; what is missing is in the result."""
+    seen = person.do("connection_info")
+    if not seen["connected"]:
+        raise Said(seen["reason"])
 
 
 JOBS: dict[str, Callable[[Person], Iterator[Callable[[], Any]]]] = {
@@ -272,10 +309,43 @@ JOBS: dict[str, Callable[[Person], Iterator[Callable[[], Any]]]] = {
 }
 
 
-def _login(bench: Bench, client: str = "", secret: str = "") -> dict[str, Any]:
+def login_of(bench: Bench, client: str = "", secret: str = "") -> dict[str, Any]:
     config = bench.local.config
     return {
         "subscription_id": config.subscription, "tenant": config.tenant,
         "client_id": client or config.client_id, "secret": secret or config.secret,
         "cloud_environment": bench.local.url,
     }  # fmt: skip
+
+
+def roles_for(person: Person, job: str, *, without: str = "") -> list[Role]:
+    """What is assigned to who does a job: the role of the subscription, and the job's on each group.
+
+    Args:
+        without: an action that is taken away.
+    """
+    granted: list[Role] = []
+    job_scopes = [f"{person.subscription}/resourceGroups/{one}" for one in person.groups]
+    for name, scopes in ((SUBSCRIPTION_ROLE, [person.subscription]), (job, job_scopes)):
+        if name == SUBSCRIPTION_ROLE and job == "read-only":
+            continue  # it has what the subscription's has of reading
+        role = role_of(name)
+        actions = tuple(one for one in role["Actions"] if one != without)
+        if name == "read-only":
+            scopes = [person.subscription]
+        granted += [Role(role["Name"], scope, actions) for scope in scopes]
+    return granted
+
+
+def run_job(bench: Bench, folder: Path, job: str, *, without: str = "") -> Person:
+    """Do a job with its role alone.
+
+    Raises:
+        Said: a task failed.
+    """
+    person = Person(bench, folder, login_of(bench, CLIENT, SECRET))
+    bench.local.app.identity.clients[CLIENT] = {SECRET: None}
+    for step in JOBS[job](person):
+        bench.local.app.authorization.assign(CLIENT, roles_for(person, job, without=without))
+        step()
+    return person
