@@ -120,6 +120,7 @@ class Missing:
         client: what Azure calls the login; of an application that is its object id as well.
         rights: each missing action, and its scope.
         had: of a linked scope, the action that it was missing for; else ``""``.
+        denied: the scope of a deny assignment, if it is one that forbids it.
     """
 
     client: str
@@ -161,7 +162,7 @@ class Missing:
 
 
 def missing(message: str) -> Missing | None:
-    """What Azure's AuthorizationFailed or LinkedAuthorizationFailed says; None where it says something else."""
+    """What Azure says in AuthorizationFailed or LinkedAuthorizationFailed; None where it is another thing."""
     plain = _PLAIN.search(message)
     if plain:
         return Missing(plain["client"], plain["id"], ((plain["actions"], plain["scopes"]),))

@@ -211,7 +211,7 @@ def swap(
         )
 
 
-class Left(str):
+class Left(str):  # noqa: SLOT000 - it has an attribute of its own
     """The id of something that could not be deleted, and why as a sentence."""
 
     why = ""

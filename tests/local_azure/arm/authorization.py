@@ -20,13 +20,13 @@ from ..http_types import Request, Response
 
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 _LISTS_OF_ACTIONS = ("actions", "notActions", "dataActions", "notDataActions")
-# Linked scopes: whoever writes a resource of this type needs this action on what its properties name here
-# (`*`: in each item of a list).
+# Linked scopes: whoever writes a resource of this type needs this action on what its properties name here;
+# `*` stands for each item of a list.
 #   disks/beginGetAccess, of whatever a disk or snapshot is made of: recorded for a disk
 #   (Azure/OpenShift#186, azure-docs#11362) and for a snapshot (kubernetes#93020); for a disk restore point it
-#   is taken to be the same, because the check goes by the property and not by the type of what it names.
-#   diskEncryptionSets/read: azuredisk-csi-driver#2609. assign: aad-pod-identity#636. join of subnets: recorded
-#   for other types (azure-cli#23447); of network interfaces and addresses: operations of Microsoft.Network.
+#   is taken to be the same, because the check goes by the property and not by what it names.
+#   diskEncryptionSets/read: azuredisk-csi-driver#2609. assign: aad-pod-identity#636. join of subnets: for
+#   other types (azure-cli#23447); of interfaces and addresses: the list of operations of Microsoft.Network.
 _SOURCE = ("creationData/sourceResourceId", "Microsoft.Compute/disks/beginGetAccess/action")
 _ENCRYPTION = "Microsoft.Compute/diskEncryptionSets/read"
 _SET = ("encryption/diskEncryptionSetId", _ENCRYPTION)
@@ -80,9 +80,9 @@ class Role:
     name: str
     scope: str
     actions: tuple[str, ...] = ()
-    notActions: tuple[str, ...] = ()  # noqa: N815 - Azure's names
-    dataActions: tuple[str, ...] = ()  # noqa: N815
-    notDataActions: tuple[str, ...] = ()  # noqa: N815
+    notActions: tuple[str, ...] = ()
+    dataActions: tuple[str, ...] = ()
+    notDataActions: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, body: Any) -> Role:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -260,54 +261,62 @@ KEY = f"{COMPUTE}/diskEncryptionSets/k"
 ME = f"{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
 RULES = f"{NETWORK}/networkSecurityGroups/r"
 ADDRESS = f"{NETWORK}/publicIPAddresses/a"
-LINKS = [
+DISK_WRITE = "Microsoft.Compute/disks/write"
+OWN_SUBNET = {"properties": {"subnet": {"id": SUBNET}}}
+OWN_INTERFACE = {
+    "properties": {"networkSecurityGroup": {"id": RULES}, "ipConfigurations": [OWN_SUBNET]}
+}
+ENCRYPTED = {"managedDisk": {"diskEncryptionSet": {"id": KEY}}}
+ADDRESSED = {"properties": {"subnet": {"id": SUBNET}, "publicIPAddress": {"id": ADDRESS}}}
+LINKS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     (
-        VM, f'{{"properties": {{"networkProfile": {{"networkInterfaces": [{{"id": "{NIC}"}}]}}}}}}',
+        VM,
+        {"properties": {"networkProfile": {"networkInterfaces": [{"id": NIC}]}}},
         [("Microsoft.Network/networkInterfaces/join/action", NIC)],
     ),
     (
         VM,
-        '{"properties": {"networkProfile": {"networkInterfaceConfigurations": [{"properties": {'
-        f'"networkSecurityGroup": {{"id": "{RULES}"}},'
-        f'"ipConfigurations": [{{"properties": {{"subnet": {{"id": "{SUBNET}"}}}}}}]}}}}]}}}}}}',
+        {"properties": {"networkProfile": {"networkInterfaceConfigurations": [OWN_INTERFACE]}}},
         [(JOIN, SUBNET), ("Microsoft.Network/networkSecurityGroups/join/action", RULES)],
     ),
     (
-        VM, f'{{"identity": {{"userAssignedIdentities": {{"{ME}": {{}}, "gone": null}}}}}}',
+        VM,
+        {"identity": {"userAssignedIdentities": {ME: {}, "gone": None}}},
         [("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", ME)],
     ),
     (
         VM,
-        '{"properties": {"storageProfile": {"dataDisks": [{"managedDisk":'
-        f' {{"diskEncryptionSet": {{"id": "{KEY}"}}}}}}]}}}}}}',
+        {"properties": {"storageProfile": {"dataDisks": [ENCRYPTED]}}},
         [("Microsoft.Compute/diskEncryptionSets/read", KEY)],
     ),
-    (VM, '{"tags": {"a": "b"}}', []),
+    (VM, {"tags": {"a": "b"}}, []),
     (
-        "Microsoft.Compute/disks/write",
-        f'{{"properties": {{"encryption": {{"diskEncryptionSetId": "{KEY}"}}}}}}',
+        DISK_WRITE,
+        {"properties": {"encryption": {"diskEncryptionSetId": KEY}}},
         [("Microsoft.Compute/diskEncryptionSets/read", KEY)],
     ),
     (
         "Microsoft.Network/networkInterfaces/write",
-        f'{{"properties": {{"ipConfigurations": [{{"properties": {{"subnet": {{"id": "{SUBNET}"}},'
-        f'"publicIPAddress": {{"id": "{ADDRESS}"}}}}}}]}}}}',
+        {"properties": {"ipConfigurations": [ADDRESSED]}},
         [(JOIN, SUBNET), ("Microsoft.Network/publicIPAddresses/join/action", ADDRESS)],
     ),
-    ("Microsoft.Compute/disks/write", '{"properties": {"creationData": 5, "encryption": []}}', []),
-    ("Microsoft.Compute/disks/write", "[]", []),
-    ("Microsoft.Compute/disks/write", "no JSON", []),
-    ("Microsoft.Compute/virtualMachines/write", '{"identity": 5, "properties": []}', []),
-]  # fmt: skip
+    (DISK_WRITE, {"properties": {"creationData": 5, "encryption": []}}, []),
+    (DISK_WRITE, [], []),
+    (VM, {"identity": 5, "properties": []}, []),
+]
 
 
 @pytest.mark.parametrize(("action", "body", "links"), LINKS)
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_what_a_body_links_to(
-    method: str, action: str, body: str, links: list[tuple[str, str]]
+    method: str, action: str, body: Any, links: list[tuple[str, str]]
 ) -> None:
-    found = linked_scopes(ask(method, "/x", body), Asked(action, "/x"))
+    found = linked_scopes(ask(method, "/x", json.dumps(body)), Asked(action, "/x"))
     assert sorted(found) == sorted(links)
+
+
+def test_a_body_that_is_no_json_links_to_nothing() -> None:
+    assert linked_scopes(ask("PUT", "/x", "no JSON"), Asked(DISK_WRITE, "/x")) == []
 
 
 @pytest.mark.parametrize(
