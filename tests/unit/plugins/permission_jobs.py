@@ -190,10 +190,13 @@ def restore_points(person: Person) -> Iterator[Callable[[], Any]]:
     )
     yield lambda: person.do("restore_point_info", **where, vm=vm.name, include_copies=True)
     yield lambda: person.do("restore_point_collection_info", **where, include_restore_points=True)
-    yield lambda: person.do("restore_point", **named, name="p1", state="absent")
-    yield lambda: person.do(
-        "restore_point_collection", resource_group=away, name="copies", state="absent", force=True
-    )
+    for one, name in ((copies, "c1"), (named, "p1")):
+        yield partial(person.do, "restore_point", **one, name=name, state="absent")
+    for one in (copies, named):
+        yield partial(
+            person.do, "restore_point_collection", resource_group=one["resource_group"],
+            name=one["collection"], state="absent", force=True,
+        )  # fmt: skip
 
 
 def _backup(person: Person, source: str, **more: Any) -> Iterator[Callable[[], Any]]:
