@@ -229,23 +229,23 @@ def image_backup_restore_points(person: Person) -> Iterator[Callable[[], Any]]:
 
 def _restores(person: Person, target: str, **more: Any) -> Iterator[Callable[[], Any]]:
     """From a restore point and from an image backup, which others have made; and one that fails."""
-    for source in (_point_of, _backup_of):
+    for source in (point_of, backup_of):
         vm = person.machine()
         options = {"resource_group": vm.group, "vm": vm.name, **source(person, vm), **more}
         if target == "new_vm":
             options["new_name"] = f"{vm.group}-again"
-        if target == "new_vm" and source is _backup_of:
+        if target == "new_vm" and source is backup_of:
             options["network_interfaces"] = [person.interface(vm)]
         yield partial(_failing, person, target, options)
         yield partial(person.do, "vm_restore", **options, target=target)
 
 
-def _point_of(person: Person, vm: Machine) -> dict[str, Any]:
+def point_of(person: Person, vm: Machine) -> dict[str, Any]:
     person.bench.protect(vm)
     return {"restore_point": "p1", "collection": "vm1-restore-points"}
 
 
-def _backup_of(person: Person, vm: Machine) -> dict[str, Any]:
+def backup_of(person: Person, vm: Machine) -> dict[str, Any]:
     owner = Person(person.bench, person.folder, login_of(person.bench))
     repository = {**_repository(person), "path": str(person.folder / vm.group)}
     owner.do("backup_repository", repository=repository)

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.vmguard.azure.plugins.module_utils import _azure_errors
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import AzureError
 from ansible_collections.vmguard.azure.plugins.module_utils._permissions import missing, roles_with
-from permission_jobs import CLIENT, SECRET, Person, Said, login_of, roles_for
+from permission_jobs import CLIENT, SECRET, Person, Said, backup_of, login_of, roles_for
 from restore_bench import Bench, open_bench
 from test_errors import refused
 
@@ -192,3 +192,26 @@ def test_a_restore_that_may_not_delete_names_the_disks_that_it_left(
     told = str(said.value)
     assert f"could not be deleted: {left.rsplit('/', 1)[1]}." in told.lower()
     assert "may not do Microsoft.Compute/disks/delete on " in told
+
+
+def test_a_run_that_cannot_clear_away_what_an_earlier_one_left_names_the_right(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Before, it said that another run had taken it over: the dead one, whose record was still there."""
+    person = Person(bench, tmp_path, login_of(bench, CLIENT, SECRET))
+    vm, target = person.machine(), person.group("target")
+    options = {
+        "resource_group": vm.group, "vm": vm.name, "target": "disks", "new_resource_group": target,
+        **backup_of(person, vm),
+    }  # fmt: skip
+    action = "Microsoft.Compute/disks/endGetAccess/action"
+    without(bench, person, "restore-disks", action)
+    for _run in range(2):
+        with pytest.raises(Said) as said:
+            person.do("vm_restore", **options)
+        assert f"may not do {action} on " in str(said.value)
+        assert "taken over" not in str(said.value)
+    without(bench, person, "restore-disks", "")
+    assert person.do("vm_restore", **options)["ready_to_use"]
+    assert len(bench.disks(target)) == 2
+    assert bench.local.app.state.sas.active() == []
