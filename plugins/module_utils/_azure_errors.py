@@ -84,6 +84,10 @@ _GIVE_ROLE = (
     "Give the principal a role that allows the action named in the message, on this scope; a new"
     f" role takes some minutes to be in force. {DOCUMENT} has a role for each job."
 )
+_OTHER_TENANT = (
+    "What the request names lies in a subscription that this tenant's logins do not reach, or that"
+    " does not exist: check the ids that were given."
+)
 # Azure Resource Manager's codes for which there is something better to say than the message.
 # Source: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors
 HINTS: dict[str, str] = {
@@ -303,6 +307,8 @@ def _refused(error: Any, what: str, details: dict[str, Any]) -> VmguardError:
     if right := missing(" ".join((told or "").split())):
         details["hint"] = right.hint()
         named = f"{code}: {right.sentence()}"
+    elif code == "LinkedAuthorizationFailed" and "linked subscription" in (told or ""):
+        details["hint"] = _OTHER_TENANT
     message = f"{what}: {_one_line(named)}"
     if status == 401:
         return AuthError(message, **details)

@@ -199,7 +199,7 @@ class Authorization:
             return response
         body = json.loads(bytes(response.body))  # type: ignore[arg-type]
         body["value"] = [
-            item for item in body["value"] if self.allows(client, asked.action, item["id"])
+            item for item in body.get("value", []) if self.allows(client, asked.action, item["id"])
         ]
         return Response(response.status, response.headers, json.dumps(body).encode())
 
