@@ -32,6 +32,11 @@ def _raw(pipeline_response: Any, _deserialized: Any, _headers: Any) -> Any:
     return response.json() if response.text() else None
 
 
+# Options of a request that azure-core is not to repeat: by the time it does, minutes later, what the
+# request was worked out from may not be so any more. The caller looks again first.
+ONCE: dict[str, Any] = {"retry_total": 0}
+
+
 class ArmClient:
     """Reads, writes and waits, in one subscription.
 

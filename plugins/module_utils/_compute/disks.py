@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._arm.client import ArmClient
+from .._arm.client import ONCE, ArmClient
 from .._errors import InputError, NotFound
 from .ids import ResourceId
 from .storage_profile import disk_entries, disk_id
@@ -64,15 +64,47 @@ def put_disk(arm: ArmClient, disk_id: str, body: Raw, wait: bool = True) -> Raw:
     return arm.run("disks.begin_create_or_update", disk_id, group, name, body=body, wait=wait)
 
 
-def update_disk(arm: ArmClient, disk_id: str, body: Raw) -> Raw:
+def create_disk(arm: ArmClient, disk_id: str, body: Raw, answered: Callable[[Any], None]) -> Raw:
+    """Send the request that creates a disk, once, and wait for its end.
+
+    Azure takes it for a disk that exists as well, and then changes that one.
+
+    Args:
+        answered: given the answer's headers.
+
+    Raises: as ``put_disk``; for no answer, and for what passes by itself, too.
+    """
+    group, name = _address(arm, disk_id)
+    return arm.run(
+        "disks.begin_create_or_update", disk_id, group, name, body=body,
+        raw_response_hook=lambda answer: answered(answer.http_response.headers), **ONCE,
+    )  # fmt: skip
+
+
+def update_disk(
+    arm: ArmClient,
+    disk_id: str,
+    body: Raw,
+    *,
+    once: bool = False,
+    answered: Callable[[Any], None] = lambda _headers: None,
+) -> Raw:
     """Change what ``body`` names (a DiskUpdate: tags, sku, size, network access) and nothing else.
+
+    Args:
+        once: it is worked out from what was read: azure-core does not repeat it.
+        answered: given the headers of the first answer.
 
     Raises:
         NotFound: there is no such disk.
         And as ``put_disk``.
     """
     group, name = _address(arm, disk_id)
-    return arm.run("disks.begin_update", disk_id, group, name, body=body)
+    return arm.run(
+        "disks.begin_update", disk_id, group, name, body=body,
+        raw_response_hook=lambda answer: answered(answer.http_response.headers),
+        **(ONCE if once else {}),
+    )  # fmt: skip
 
 
 def delete_disk(arm: ArmClient, disk_id: str, wait: bool = True) -> None:

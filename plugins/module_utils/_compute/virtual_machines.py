@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._arm.client import ArmClient
-from .._errors import AzureError, NotFound, Throttled, VmguardError
+from .._errors import AzureError, ConnectionFailed, NotFound, Throttled, VmguardError
 from .ids import resource_id
 
 Raw = dict[str, Any]
@@ -107,6 +107,17 @@ def is_passing(error: AzureError) -> bool:
     codes = ("Conflict", "ConflictingConcurrentWriteNotAllowed")
     refused = error.status == _PRECONDITION_FAILED or error.code in codes
     return refused or isinstance(error, Throttled)
+
+
+def may_repeat(error: VmguardError) -> bool:
+    """Whether a request that changes something may be sent again, after another look.
+
+    What passes by itself, and what came to nothing known: the answer was lost, or is 408 or 5xx.
+    """
+    if isinstance(error, ConnectionFailed):
+        return True
+    unknown = isinstance(error, AzureError) and (error.status == 408 or (error.status or 0) >= 500)
+    return unknown or (isinstance(error, AzureError) and is_passing(error))
 
 
 def create_vm(arm: ArmClient, group: str, name: str, body: Raw, wait: bool = True) -> Raw:

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 
 from .._arm.client import ArmClient
 from .._clock import SystemClock
-from .._errors import InputError
-from .lock import PlanOutdated
+from .._compute.virtual_machines import find_vm
+from .._errors import InputError, VmguardError
+from .lock import OnMachine, PlanOutdated
+from .plan import Point
 from .request import Outcome, Request, Write
 from .source.backup import BackupWanted, find_backup
 from .source.restore_point import PointWanted, find_point
 from .targets.disks import restore_disks
 from .targets.in_place import restore_in_place
 from .targets.new_vm import restore_new_vm
+from .undo import describe_vm
 
 # Somebody else may finish between planning and beginning.
 _ATTEMPTS = 3
@@ -44,7 +48,7 @@ def restore(
         RestoreHeld: another restore works on the same machine or disks.
         RestoreFailed: it failed; the message says what was undone.
     """
-    point = find_backup(wanted) if isinstance(wanted, BackupWanted) else find_point(arm, wanted)
+    point = _find(arm, wanted, request)
     if not point.disks:
         raise InputError(
             f"The {point.noun} {point.name} holds no disks.", code="NoDisks", resource=point.id
@@ -57,3 +61,20 @@ def restore(
             if attempt == _ATTEMPTS:
                 raise
     raise AssertionError
+
+
+def _find(arm: ArmClient, wanted: PointWanted | BackupWanted, request: Request) -> Point:
+    """The point; where there is none, an unfinished restore of the machine is told as well."""
+    try:
+        return find_backup(wanted) if isinstance(wanted, BackupWanted) else find_point(arm, wanted)
+    except VmguardError as error:
+        if request.target == "in_place" and request.group and request.vm:
+            with contextlib.suppress(VmguardError):
+                vm = find_vm(arm, request.group, request.vm)
+                left = OnMachine(arm, vm["id"]).journal(vm) if vm else None
+                if left is not None:
+                    error.message += (
+                        f" On {request.vm} an earlier restore has not ended: {left.who()}."
+                        f" {describe_vm(arm, left.vm)} A restore of another point finishes or undoes it."
+                    )
+        raise

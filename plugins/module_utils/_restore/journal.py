@@ -83,6 +83,9 @@ class Journal:
         old_disks: keep or delete.
         safety: the id of the safety restore point, empty for none.
         until: when the run is no longer believed to be alive, if it does not renew the record.
+        booted: whether the machine may have been started with the new disks before it was undone.
+        process: of the process that works; it is on what that makes, and not in the record. Empty for
+            whatever the run made, in whichever process.
     """
 
     run: str
@@ -98,6 +101,8 @@ class Journal:
     vm: str = ""
     old_disks: str = "keep"
     safety: str = ""
+    booted: bool = False
+    process: str = ""
 
     def alive(self, now: datetime) -> bool:
         """Whether its process may still work: known to be gone only on the same host."""
@@ -203,6 +208,7 @@ def _body(journal: Journal) -> bytes:
         "vm": journal.vm,
         "old_disks": journal.old_disks,
         "safety": journal.safety,
+        "booted": journal.booted,
     }
     return json.dumps(body, separators=(",", ":")).encode()
 
@@ -242,4 +248,5 @@ def _parse(body: Raw, run: str, phase: str, until: str) -> Journal:
         vm=str(body["vm"]),
         old_disks=str(body["old_disks"]),
         safety=str(body["safety"]),
+        booted=bool(body.get("booted")),
     )

@@ -20,13 +20,16 @@ from .._arm.client import ArmClient
 from .._clock import SystemClock
 from .._compute.disks import find_disk, update_disk
 from .._compute.ids import ResourceId, same_id
-from .._compute.virtual_machines import find_vm, is_passing, update_vm
-from .._errors import AzureError, VmguardError
+from .._compute.virtual_machines import find_vm, is_passing, may_repeat, update_vm
+from .._errors import AzureError, ConnectionFailed, VmguardError
 from . import journal as records
 from .journal import Journal
 from .plan import Raw, tags_of
 
-_SETTLE = 2.0
+# Seconds that a run waits, once it has written its record where Azure cannot tell who came first, for
+# another that read before; who needs longer than that to write has to look again.
+SETTLE = 5.0
+_PAUSE = 2.0
 _ATTEMPTS = 30
 _LONGEST = 5  # times the pause
 
@@ -85,11 +88,17 @@ class Carrier(ABC):
         """The resource, None where it does not exist."""
 
     @abstractmethod
-    def write(self, seen: Raw, tags: dict[str, str]) -> None:
+    def write(
+        self,
+        seen: Raw,
+        tags: dict[str, str],
+        answered: Callable[[Any], None] = lambda _headers: None,
+    ) -> None:
         """Give it these tags.
 
         Args:
             seen: the resource as it was read.
+            answered: called as soon as Azure has the request, where that cannot be bound to ``seen``.
 
         Raises:
             Changed: it was changed since, where Azure can tell.
@@ -116,7 +125,12 @@ class OnMachine(Carrier):
         parsed = ResourceId.parse(self.id)
         return find_vm(self._arm, parsed.group, parsed.name)
 
-    def write(self, seen: Raw, tags: dict[str, str]) -> None:
+    def write(
+        self,
+        seen: Raw,
+        tags: dict[str, str],
+        answered: Callable[[Any], None] = lambda _headers: None,  # noqa: ARG002 - bound to the entity tag
+    ) -> None:
         parsed = ResourceId.parse(self.id)
         try:
             update_vm(self._arm, parsed.group, parsed.name, {"tags": tags}, etag=seen.get("etag"))
@@ -142,13 +156,22 @@ class OnDisk(Carrier):
     def read(self) -> Raw | None:
         return find_disk(self._arm, self.id)
 
-    def write(self, seen: Raw, tags: dict[str, str]) -> None:  # noqa: ARG002 - a disk has no entity tag
+    def write(
+        self,
+        seen: Raw,  # noqa: ARG002 - a disk has no entity tag
+        tags: dict[str, str],
+        answered: Callable[[Any], None] = lambda _headers: None,
+    ) -> None:
         try:
-            update_disk(self._arm, self.id, {"tags": tags})
-        except AzureError as error:
-            if not is_passing(error):
+            update_disk(self._arm, self.id, {"tags": tags}, once=True, answered=answered)
+        except (AzureError, ConnectionFailed) as error:
+            if not may_repeat(error):
                 raise
-            raise Changed(f"Another operation on it runs: {error.message}") from error
+            name = self.id.rsplit("/", 1)[1]
+            raise Changed(
+                f"The record of the restore could not be written to {name}: {error.message}",
+                resource=self.id,
+            ) from error
 
 
 class Lock:
@@ -167,6 +190,8 @@ class Lock:
         self._clock = clock
         self.guard = threading.RLock()
         self._removing = False
+        self._late: VmguardError | None = None
+        self._took = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -178,6 +203,7 @@ class Lock:
 
         Raises:
             RestoreHeld: another one came first.
+            PlanOutdated: another one may have come first and be done; the record is removed again.
             VmguardError: it cannot be written.
         """
         for attempt in range(1, _ATTEMPTS + 1):
@@ -193,7 +219,15 @@ class Lock:
             except Changed:
                 if attempt == _ATTEMPTS:
                     raise
-                self._clock.sleep(_SETTLE * min(attempt, _LONGEST))
+                self._clock.sleep(_PAUSE * min(attempt, _LONGEST))
+        if self._took > SETTLE:
+            # Another run may have taken over and be done: its tags are overwritten now.
+            self.abandon(keep=False)
+            raise PlanOutdated(
+                f"Azure took {self._took:.0f} s to write the record of this restore.",
+                resource=self.carrier.id,
+                hint="Run the task again.",
+            )
         self.settle()
 
     def settle(self) -> None:
@@ -203,10 +237,9 @@ class Lock:
             RestoreHeld: it is another one's.
         """
         seen = self._need()
-        atomic = isinstance(self.carrier, OnMachine) and bool(seen.get("etag"))
-        for look in range(1 if atomic else 2):
+        for look in range(1 if self._atomic(seen) else 2):
             if look:
-                self._clock.sleep(_SETTLE)
+                self._clock.sleep(SETTLE)
                 seen = self._need()
             there = self.carrier.journal(seen)
             if there is None or not self._is_mine(there):
@@ -221,6 +254,8 @@ class Lock:
         there = self.carrier.journal(seen)
         if there is None or not self._is_mine(there):
             raise self._taken_over(there)
+        if self._late is not None:
+            raise self._late
 
     def enter(self, phase: str, **changes: Any) -> None:
         """Begin the next phase, and say so.
@@ -293,12 +328,14 @@ class Lock:
                     return  # The answer to the removal was lost.
                 if there is None or not self._is_mine(there):
                     raise self._taken_over(there)
+                if self._late is not None:
+                    raise self._late
                 try:
                     self._put(seen, wanted)
                 except Changed:
                     if attempt == attempts:
                         raise
-                    self._clock.sleep(_SETTLE * min(attempt, _LONGEST))
+                    self._clock.sleep(_PAUSE * min(attempt, _LONGEST))
                 else:
                     return
 
@@ -306,15 +343,57 @@ class Lock:
         tags = tags_of(seen)
         if journal is None:
             self._removing = True
-            self.carrier.write(seen, records.strip_tags(tags))
+            self._write(seen, records.strip_tags(tags))
             return
         try:
             written = records.write_tags(tags, journal)
         except VmguardError as error:
             error.resource = self.carrier.id
             raise
-        self.carrier.write(seen, written)
+        self._write(seen, written)
         self.journal = journal
+
+    def _write(self, seen: Raw, tags: dict[str, str]) -> None:
+        """Write tags; where the record's time was over before the answer came, it is no longer ours.
+
+        A disk has no entity tag: the record of a run that took over meanwhile would be overwritten. One
+        that takes over at the same moment notices (``settle``).
+
+        Raises:
+            Changed: as ``Carrier.write``.
+            RestoreTakenOver: it took that long.
+        """
+        lasts, began = self.carrier.journal(seen), self._clock.now()
+        answers = []
+        try:
+            self.carrier.write(seen, tags, lambda _headers: answers.append(self._clock.now()))
+        finally:
+            mine = lasts is not None and self._is_mine(lasts)
+            now = answers[0] if answers else self._clock.now()
+            atomic = self._atomic(seen)
+            self._took = 0.0 if atomic else (now - began).total_seconds()
+            if mine and now >= lasts.until and self._took > SETTLE:
+                self._late = RestoreTakenOver(
+                    "Azure took longer to answer this restore than its record lasts"
+                    f" ({lasts.until.isoformat(timespec='seconds')}): another one may have taken over"
+                    " meanwhile, so this one was stopped and changed nothing more.",
+                    resource=self.carrier.id,
+                    hint="Run the task again: it goes on from what is there.",
+                )
+        if self._late is not None:
+            self._withdraw()
+            raise self._late
+
+    def _withdraw(self) -> None:
+        """Take the record away that came late: what it lies on may be another run's finished disk."""
+        with contextlib.suppress(VmguardError):
+            seen = self._need()
+            there = self.carrier.journal(seen)
+            if there is not None and self._is_mine(there):
+                self.carrier.write(seen, records.strip_tags(tags_of(seen)))
+
+    def _atomic(self, seen: Raw) -> bool:
+        return isinstance(self.carrier, OnMachine) and bool(seen.get("etag"))
 
     def _need(self) -> Raw:
         seen = self.carrier.read()

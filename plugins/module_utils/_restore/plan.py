@@ -224,8 +224,23 @@ def made_by_restore(resource: Raw | None, restore_id: str) -> bool:
     return tags_of(resource).get(IDENTITY_TAG) == restore_id
 
 
+def run_tag(run: str, carrier: str, process: str) -> str:
+    """What tells who makes a resource: the run, the disk that bears its record, and the process.
+
+    Args:
+        carrier: the name of that disk, empty where a machine bears the record.
+        process: tells the process that began the run from one that goes on with it.
+    """
+    return f"{run}@{carrier}@{process}"
+
+
+def ended_tag(run: str) -> str:
+    """What a disk bears in place of ``run_tag`` when a restore in place has ended."""
+    return f"@@ended-{run}"
+
+
 def made_by_run(resource: Raw | None, run: str) -> bool:
-    """Whether a resource was made by this run."""
+    """Whether a resource was made by this run, in whichever process."""
     return tags_of(resource).get(RUN_TAG, "").split("@")[0] == run
 
 

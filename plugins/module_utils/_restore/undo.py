@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from .._arm.client import ArmClient
 from .._arm.waiting import Pauses
-from .._compute.disks import find_disk, update_disk
-from .._compute.ids import ResourceId
+from .._compute.disks import delete_disk, find_disk, update_disk
+from .._compute.ids import ResourceId, same_id
 from .._compute.storage_profile import attached_disks, by_place, disk_id, role
 from .._compute.virtual_machines import (
     deallocate,
@@ -38,10 +38,10 @@ from .._errors import (
     VmguardError,
 )
 from .disks import remove_disk, was_used
-from .journal import UNTOUCHED, Journal
+from .journal import UNTOUCHED, Journal, Place
 from .lock import RecordGone, RestoreTakenOver
 from .machine import MachineChanged, original_entry, swap_update
-from .plan import REPLACED_TAG, Raw, made_by_run, tags_of
+from .plan import REPLACED_TAG, RUN_TAG, Raw, made_by_run, tags_of
 from .safety import delete_safety_point
 
 # To undo takes time too, also where the task's own is over.
@@ -58,6 +58,15 @@ _FINAL = (
     "RequestDisallowedByPolicy",
     "AuthorizationFailed",
     "LinkedAuthorizationFailed",
+)
+# Azure's codes for a machine for which there is no room, or no quota, at the moment
+# (learn.microsoft.com/troubleshoot/azure/virtual-machines/windows/allocation-failure).
+_NO_ROOM = (
+    "AllocationFailed",
+    "OverconstrainedAllocationRequest",
+    "OverconstrainedZonalAllocationRequest",
+    "SkuNotAvailable",
+    "QuotaExceeded",
 )
 _CHANGING = ("Creating", "Updating", "Deleting")
 _OFF = ("deallocated",)
@@ -175,6 +184,25 @@ def start_vm(arm: ArmClient, vm_id: str, check: Check, *, wait: bool = True) -> 
     insist(arm, act)
 
 
+def start_if_room(arm: ArmClient, vm_id: str, check: Check, *, wait: bool = True) -> str | None:
+    """Start a machine whose disks are restored; a sentence where Azure has no room for it now.
+
+    Its disks are what was asked for: the old machine could not be started either.
+
+    Args: as ``start_vm``.
+    """
+    try:
+        start_vm(arm, vm_id, check, wait=wait)
+    except AzureError as error:
+        if not any(code in (error.code or "") for code in _NO_ROOM):
+            raise
+        return (
+            f"{vm_id.rsplit('/', 1)[1]} is restored and could not be started: {error.message} Start it"
+            " later, or in another size."
+        )
+    return None
+
+
 def swap(
     arm: ArmClient, journal: Journal, entries: dict, check: Check, *, back: bool = False
 ) -> None:
@@ -234,21 +262,28 @@ class Undone:
 
     Args:
         sentence: what is so now, as it was read.
-        whole: whether nothing of the run is left.
+        whole: whether nothing of the run is left to be undone.
+        left: the ids of what could not be deleted.
+        kept: the ids of new disks that are detached and kept, because they may have been used.
     """
 
     sentence: str
     whole: bool
     hint: str | None = None
     left: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     power_state: str | None = None
 
 
-def undo_in_place(arm: ArmClient, journal: Journal, check: Check) -> Undone:
+def undo_in_place(
+    arm: ArmClient, journal: Journal, check: Check, *, keep_used: bool = False
+) -> Undone:
     """Put the original disks back, start the machine if it ran, delete the new disks and the safety point.
 
     Args:
         check: as for ``stop_vm``.
+        keep_used: keep new disks that were attached: the run was killed, and somebody may have used the
+            machine with them since.
 
     Raises:
         RestoreTakenOver: of ``check``.
@@ -270,7 +305,8 @@ def undo_in_place(arm: ArmClient, journal: Journal, check: Check) -> Undone:
             raise
         except VmguardError as error:
             started = f", but starting it failed: {error.message.rstrip('.')}"
-    left = remove_made(arm, journal, used_too=touched)
+    left = remove_made(arm, journal, used_too=touched and not keep_used)
+    kept = [one for one in journal.made if find_disk(arm, one)] if keep_used else []
     if journal.safety:
         left += _remove_safety(arm, journal)
     if journal.old_disks == "delete":
@@ -281,9 +317,15 @@ def undo_in_place(arm: ArmClient, journal: Journal, check: Check) -> Undone:
     sentence = f"{name} is on its original disks; {state}."
     if not touched:
         sentence = f"{name} was neither stopped nor given other disks; {state}."
+    kept = [one for one in kept if one not in left]
+    if kept:
+        sentence += (
+            f" These disks of the restore had been attached to it and are kept: {_names(kept)}."
+        )
     if left:
         sentence += f" These could not be deleted: {_names(left)}.{reason(left)}"
-    return Undone(sentence, whole=not left and not started, left=left, power_state=power)
+    whole = not left and not started
+    return Undone(sentence, whole=whole, left=left, kept=kept, power_state=power)
 
 
 def _put_back(arm: ArmClient, journal: Journal, check: Check) -> None:
@@ -312,14 +354,25 @@ def describe_vm(arm: ArmClient, vm_id: str) -> str:
 
 def _not_put_back(arm: ArmClient, journal: Journal, error: VmguardError) -> Undone:
     """What is so where the original disks could not all be put back."""
-    disks = ", ".join(f"{role(place.lun)} = {place.old or 'none'}" for place in journal.places)
     so = describe_vm(arm, journal.vm)
     return Undone(
         f"Putting the original disks back failed as well: {error.message} {so}",
         whole=False,
-        hint=f"Run the task again: it goes on from the record of this run. Or attach the original disks"
-        f" yourself ({disks}); none of them was deleted.",
+        hint="Run the task again: it goes on from the record of this run. Or attach the original disks"
+        f" yourself: {_originals(arm, journal)}.",
     )
+
+
+def _originals(arm: ArmClient, journal: Journal) -> str:
+    """The original disks by their places, and which of them are there."""
+    told = []
+    for place in journal.places:
+        try:
+            there = not place.old or find_disk(arm, place.old) is not None
+        except VmguardError:
+            there = True
+        told.append(f"{role(place.lun)} = {place.old or 'none'}{'' if there else ' (is gone)'}")
+    return ", ".join(told)
 
 
 def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undone:
@@ -356,7 +409,7 @@ def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undo
 def _delete_made_vm(arm: ArmClient, journal: Journal) -> None:
     parsed = ResourceId.parse(journal.vm)
     found = find_vm(arm, parsed.group, parsed.name)
-    if found is not None and made_by_run(found, journal.run):
+    if found is not None and _made_by(found, journal):
         if found["properties"].get("provisioningState") in _CHANGING:
             settled_vm(arm, journal.vm)
         delete_vm(arm, parsed.group, parsed.name)
@@ -374,43 +427,73 @@ def remove_made(arm: ArmClient, journal: Journal, *, used_too: bool = False) -> 
             left.append(one)  # the record stays while anything else does
             continue
         try:
-            patiently(
-                arm, partial(_remove_made_disk, arm, journal.run, one, used_too), TIDY_SECONDS
-            )
+            patiently(arm, partial(_remove_made_disk, arm, journal, one, used_too), TIDY_SECONDS)
         except VmguardError as error:
             left.append(Left.behind(one, error))
     return left
 
 
-def _remove_made_disk(arm: ArmClient, run: str, one: str, used_too: bool) -> None:
+def _remove_made_disk(arm: ArmClient, journal: Journal, one: str, used_too: bool) -> None:
     found = find_disk(arm, one)
-    if found is not None and made_by_run(found, run) and (used_too or not was_used(found)):
+    if found is not None and _made_by(found, journal) and (used_too or not was_used(found)):
         remove_disk(arm, one)
 
 
-def remove_replaced(arm: ArmClient, journal: Journal) -> tuple[list[str], list[str]]:
-    """Delete the disks that a run replaced: those that are gone, and those that could not be deleted.
+def _made_by(resource: Raw, journal: Journal) -> bool:
+    """Whether a resource is of the run, and of its process where the journal names one."""
+    process = tags_of(resource).get(RUN_TAG, "").rpartition("@")[2]
+    return made_by_run(resource, journal.run) and journal.process in ("", process)
+
+
+def loose_disks(arm: ArmClient, journal: Journal) -> str:
+    """The names of the disks of a run that are attached to nothing, as far as they can be read."""
+    found = []
+    for one in journal.made:
+        with contextlib.suppress(VmguardError):
+            disk = find_disk(arm, one)
+            if disk is not None and made_by_run(disk, journal.run) and not disk.get("managedBy"):
+                found.append(one)
+    return _names(found)
+
+
+def remove_replaced(arm: ArmClient, journal: Journal, check: Check) -> tuple[list[str], list[str]]:
+    """Delete the disks that a run replaced: those that are gone, and those that are kept all the same.
 
     Only a disk that says itself that this run replaces it is deleted: a record in tags is believed by
-    whoever can write tags of a machine, which is not whoever can delete disks.
+    whoever can write tags of a machine, which is not whoever can delete disks. And only while the
+    machine has the new disk in its place.
+
+    Args:
+        check: as for ``stop_vm``; asked before each one.
+
+    Raises:
+        RestoreTakenOver: of ``check``.
     """
     gone, left = [], []
-    for one in [place.old for place in journal.places if place.old]:
+    for place in [one for one in journal.places if one.old]:
         try:
-            patiently(arm, partial(_remove_replaced_disk, arm, journal.run, one), TIDY_SECONDS)
-            gone.append(one)
+            act = partial(_remove_replaced_disk, arm, journal, place, check)
+            patiently(arm, act, TIDY_SECONDS)
+            gone.append(place.old)
+        except RestoreTakenOver:
+            raise
         except VmguardError as error:
-            left.append(Left.behind(one, error))
+            left.append(Left.behind(place.old, error))
     return gone, left
 
 
-def _remove_replaced_disk(arm: ArmClient, run: str, one: str) -> None:
-    found = find_disk(arm, one)
+def _remove_replaced_disk(arm: ArmClient, journal: Journal, place: Place, check: Check) -> None:
+    found = find_disk(arm, place.old)
     if found is None:
         return
-    if tags_of(found).get(REPLACED_TAG) != run:
-        raise InputError(f"The disk {one} does not say that the run {run} replaces it.")
-    remove_disk(arm, one)
+    if tags_of(found).get(REPLACED_TAG) != journal.run:
+        raise InputError(f"The disk {place.old} does not say that run {journal.run} replaces it.")
+    parsed = ResourceId.parse(journal.vm)
+    vm = get_vm(arm, parsed.group, parsed.name)
+    check(vm)
+    if not same_id(disk_id(attached_disks(vm).get(place.lun)), place.new):
+        raise MachineChanged(f"{role(place.lun)} of {vm['name']} does not have {place.new}.")
+    delete_disk(arm, place.old)
 
 
 def tag_replaced(arm: ArmClient, journal: Journal, *, away: bool = False) -> None:

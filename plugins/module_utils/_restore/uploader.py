@@ -21,8 +21,17 @@ from .._image.throttle import Throttle
 from .._repository.manifest import DiskImage
 from .._repository.repository import Repository
 
-SAS_SECONDS = 4 * 3600
+# Nobody has recorded whether access to a disk that is being uploaded to can be asked for again, so the
+# first one lasts for a slow upload: the least, twice the time at the slowest disk's rate, Azure's most.
+_LEAST_SECONDS = 4 * 3600
+_SLOWEST = 30 << 20  # bytes per second
+_MOST_SECONDS = 5_184_000
 _PATIENCE = 600.0
+
+
+def access_seconds(size: int) -> int:
+    """For how long write access to a disk of so many bytes is asked."""
+    return min(max(_LEAST_SECONDS, 2 * size // _SLOWEST), _MOST_SECONDS)
 
 
 class Uploader:
@@ -72,7 +81,7 @@ class Uploader:
         """
         arm.deadline.ensure(_PATIENCE)
         with ArmAccess(
-            arm, disk_id, clock=self._clock, seconds=SAS_SECONDS, access="Write"
+            arm, disk_id, clock=self._clock, seconds=access_seconds(image.size), access="Write"
         ) as access:
             blob = PageBlob(access, self._http, self._clock)
             writer = DiskWriter(

@@ -59,6 +59,7 @@ class World:
     """A machine with a restore point or a backup, that has written since.
 
     Attributes:
+        first: the name of its point, or the id of its backup.
         then: digests of its disks at the time of the point, by LUN.
         original: what was attached before any restore.
     """
@@ -71,7 +72,7 @@ class World:
         self.place = Place(bench, self.machine, folder)
         if source == "backup":
             self.place.create()
-        self.take("p1")
+        self.first = self.take("p1")
         self.then = self.digests()
         if machine.get("running", True):
             bench.write(self.machine, "later")

@@ -48,7 +48,6 @@ from .file_record import (
     written,
 )
 from .target_folder import (
-    PARTIAL,
     RECORD,
     Recovered,
     TargetFolder,
@@ -292,16 +291,17 @@ class _Writer:
         return digest.finish(one.size, end)
 
     def _convert(self, raw: str, name: str) -> None:
-        folder = self._target.path / PARTIAL
         # With rights of its own: qemu-img would take what the umask leaves.
-        (folder / name).touch(FILE_MODE, exist_ok=False)
-        command = [
-            "qemu-img", "convert", "-f", "raw", "-O", QCOW2, str(folder / raw), str(folder / name),
-        ]  # fmt: skip
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(name, flags, FILE_MODE, dir_fd=self._partial))
+        command = ["qemu-img", "convert", "-f", "raw", "-O", QCOW2, f"./{raw}", f"./{name}"]
         # It holds the lock too: when this process is killed, nobody writes here until it has ended.
         told = subprocess.run(  # noqa: S603 - a program with names that we made
-            command, capture_output=True, text=True, check=False, pass_fds=(self._target.lock,)
-        )
+            command, capture_output=True, text=True, check=False,
+            pass_fds=(self._target.lock, self._partial),
+            # The folder that is open, whatever lies at its path by now.
+            cwd=f"/proc/self/fd/{self._partial}",
+        )  # fmt: skip
         if told.returncode:
             raise VmguardError(
                 f"qemu-img cannot make {name}: {told.stderr.strip()}", code="QemuImgFailed"

@@ -19,20 +19,22 @@ from ..._compute.storage_profile import Lun, attached_disks, by_place, disk_id, 
 from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import InputError
 from ..._repository.lease import Holder
-from .. import journal as records
 from ..disks import Reconciler, Standing, State, differs, state_of, was_used
 from ..journal import SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal, Place
 from ..lock import OnMachine, held
 from ..machine import original_entry, remembered
 from ..plan import (
+    RUN_TAG,
     DiskPlan,
     Point,
     Raw,
     RestoredDisk,
     SourceDisk,
+    ended_tag,
     identity,
     made_by_restore,
     made_by_run,
+    tags_of,
 )
 from ..prepare import choose_disks, plan_disks
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
@@ -52,6 +54,7 @@ class Basis:
         over: a record of a run that has ended, which somebody wrote back.
         attached: its disks then.
         ran: whether it is to run in the end.
+        used: whether somebody may have used the machine with disks that the killed run had swapped in.
     """
 
     vm: Raw
@@ -59,6 +62,7 @@ class Basis:
     attached: Attachments
     ran: bool
     over: Journal | None = None
+    used: bool = False
 
 
 def restore_in_place(
@@ -82,6 +86,8 @@ def restore_in_place(
         return _done_before(arm, basis, outcome, chosen, request, write, clock, restore_id)
     _check_power(vm, request)
     _check_moved(vm, chosen, basis.attached)
+    if power_state(vm) == "stopped":
+        outcome.warnings.append(f"{vm['name']} was stopped and allocated; it is deallocated now.")
     planned = plan_disks(
         arm, point, request, chosen,
         group=request.new_group or ResourceId.parse(vm["id"]).group,
@@ -89,17 +95,23 @@ def restore_in_place(
         notes=outcome.warnings,
     )  # fmt: skip
     planned = [_fit_os_disk(one, vm, current.get(None), outcome.warnings) for one in planned]
+    process = run
     standings = _taken_over(arm, basis, planned, restore_id)
     goes_on = standings is not None and basis.dead is not None
     if standings is None:
-        reconciler = Reconciler(arm, restore_id, run, earlier=False, gone=_gone(basis.dead))
+        reconciler = Reconciler(
+            arm, restore_id, run, earlier=False, gone=_gone(arm, basis.dead),
+            known=basis.dead.made if basis.dead else (),
+        )  # fmt: skip
         standings = reconciler.look(planned)
         outcome.warnings += reconciler.notes
     elif basis.dead is not None:
         run = basis.dead.run
     journal = _journal(basis, standings, current, request, run, restore_id, clock)
+    journal = replace(journal, process=process)
     if goes_on and basis.dead is not None:
-        journal = replace(journal, phase=basis.dead.phase)
+        undoing = basis.dead.phase == UNDOING
+        journal = replace(journal, phase=SWAPPING if undoing else basis.dead.phase)
     if request.safety_restore_point:
         journal = replace(journal, safety=safety_id(point, vm, clock.now(), run))
         check_safety(arm, journal.safety, vm)
@@ -108,9 +120,12 @@ def restore_in_place(
 
     def act() -> Outcome:
         if basis.dead is not None and not goes_on:
-            gone, left = settle(arm, basis.dead, clock, request.old_disks)
-            if gone or left:
-                outcome.warnings.append(_told(gone, left))
+            settled = settle(arm, basis.dead, clock, request.old_disks)
+            if told := settled.sentence():
+                outcome.warnings.append(told)
+            work.go(outcome, None, basis.over)
+            outcome.kept_disks = [*outcome.kept_disks, *settled.kept]
+            return outcome
         return work.go(outcome, basis.dead if goes_on else None, basis.over)
 
     return write(act, outcome)
@@ -153,10 +168,11 @@ def _basis(arm: ArmClient, vm: Raw, clock: SystemClock) -> Basis:
         raise held(dead, vm["id"])
     if dead.phase not in UNTOUCHED:
         first = find_disk(arm, dead.places[0].new)
-        if first is not None and not made_by_run(first, dead.run):
+        if tags_of(first).get(RUN_TAG) == ended_tag(dead.run):
             return Basis(vm, None, attached, ran, over=dead)
-    if dead.phase == SWAPPING:
-        dead = _if_used(arm, vm, dead, attached)
+    used = dead.phase in (SWAPPING, UNDOING) and _was_used(arm, vm, dead, attached)
+    if used and _all_swapped(dead, attached):
+        dead = replace(dead, phase=SWAPPED)
     if dead.phase in (SWAPPING, UNDOING):
         for place in dead.places:
             there = disk_id(attached.get(place.lun))
@@ -166,55 +182,39 @@ def _basis(arm: ArmClient, vm: Raw, clock: SystemClock) -> Basis:
                 attached[place.lun] = original_entry(place)
             elif there:
                 del attached[place.lun]
-    return Basis(vm, dead, attached, dead.ran or ran)
+    return Basis(vm, dead, attached, dead.ran or ran, used=used)
 
 
-def _if_used(arm: ArmClient, vm: Raw, dead: Journal, attached: Attachments) -> Journal:
-    """The record of a run that was killed amid the swap; what somebody used since is not undone.
+def _was_used(arm: ArmClient, vm: Raw, dead: Journal, attached: Attachments) -> bool:
+    """Whether somebody may have used the machine since a run was killed that had stopped it to swap.
 
-    A machine that runs, or was stopped or started long after the swap (which is what Azure keeps as
-    the time of a disk's last change of owner), may have written to its disks.
-
-    Raises:
-        InputError: only a part of its disks is swapped.
+    The run deallocates it. A machine in another state, or one that was stopped or started long after
+    (which is what Azure keeps as the time of a disk's last change of owner), may have written to its disks.
     """
     swapped = [
         place for place in dead.places if same_id(disk_id(attached.get(place.lun)), place.new)
     ]
+    if not swapped:
+        return False
     times = [
         parse_time(told)
         for place in swapped
         if (disk := find_disk(arm, place.new))
         and (told := disk["properties"].get("LastOwnershipUpdateTime"))
     ]
-    used = _runs(vm) or any(moment > dead.until for moment in times)
-    if not used or not swapped:
-        return dead
-    if len(swapped) == len(dead.places):
-        return replace(dead, phase=SWAPPED)
-    raise InputError(
-        f"An earlier restore of {vm['name']} was killed while it swapped the disks, and the machine was"
-        " used since, with some disks of both.",
-        code="MachineUsed",
-        resource=vm["id"],
-        hint="Stop it and attach the disks that belong together yourself, then remove the tags"
-        f" {records.JOURNAL_TAG}* of the machine and run the task again.",
-    )
+    return power_state(vm) != "deallocated" or any(moment > dead.until for moment in times)
 
 
-def _gone(dead: Journal | None) -> tuple[str, ...]:
-    """The disks that are deleted before this run makes its own."""
-    return dead.made if dead is not None and dead.phase != SWAPPED else ()
+def _all_swapped(dead: Journal, attached: Attachments) -> bool:
+    return all(same_id(disk_id(attached.get(place.lun)), place.new) for place in dead.places)
 
 
-def _told(gone: list[str], left: list[str]) -> str:
-    def names(ids: list[str]) -> str:
-        return ", ".join(one.rsplit("/", 1)[1] for one in ids) or "none"
-
-    return (
-        "An earlier restore that was killed after its swap was finished first. Of the disks that it had"
-        f" replaced these were deleted: {names(gone)}; these are kept: {names(left)}."
-    )
+def _gone(arm: ArmClient, dead: Journal | None) -> tuple[str, ...]:
+    """The disks that are deleted before this run makes its own: not those that were attached."""
+    if dead is None or dead.phase == SWAPPED:
+        return ()
+    found = {one: find_disk(arm, one) for one in dead.made}
+    return tuple(one for one, disk in found.items() if disk is None or not was_used(disk))
 
 
 def _runs(vm: Raw) -> bool:
@@ -302,7 +302,9 @@ def _taken_over(
     disks must be as they are wanted now.
     """
     dead = basis.dead
-    if dead is None or dead.restore_id != restore_id or dead.phase not in (*UNTOUCHED, SWAPPING):
+    if dead is None or dead.restore_id != restore_id or basis.used:
+        return None
+    if dead.phase not in (*UNTOUCHED, SWAPPING) and not (dead.phase == UNDOING and not dead.booted):
         return None
     places = {place.lun: place for place in dead.places}
     if places.keys() != {plan.source.lun for plan in planned}:
@@ -320,7 +322,7 @@ def _taken_over(
             return None
         standing = Standing(plan, state_of(found), found)
         whole = standing.state is State.READY and differs(plan, found or {}) is None
-        if dead.phase == SWAPPING and not whole:
+        if dead.phase not in UNTOUCHED and not whole:
             return None
         standings.append(standing)
     return standings
@@ -428,9 +430,11 @@ def _done_before(
         name_replaced(outcome, dead, request.old_disks)
 
     def act() -> Outcome:
-        gone, left = settle(arm, dead, clock, request.old_disks)
+        settled = settle(arm, dead, clock, request.old_disks)
         if ours:
-            outcome.deleted_disks, outcome.kept_disks = gone, left
+            outcome.deleted_disks, outcome.kept_disks = settled.gone, settled.left
+        if settled.no_room:
+            outcome.warnings.append(settled.no_room)
         read_back(arm, outcome, sources)
         return outcome
 

@@ -10,7 +10,8 @@ ran. Whatever fails on the way, the original disks go back and the machine is st
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, field, replace
 
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
@@ -20,11 +21,21 @@ from ..._compute.storage_profile import Lun, attached_disks, disk_id, role
 from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import OperationTimeout, VmguardError
 from ..._repository.lease import Holder
-from ..disks import Maker, Standing, State
-from ..journal import PROTECTING, SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal
-from ..lock import Lock, OnMachine, PlanOutdated, RestoreHeld, RestoreTakenOver
+from ..disks import Standing, State
+from ..journal import JOURNAL_TAG, PROTECTING, SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal
+from ..lock import Lock, OnMachine, PlanOutdated, RecordGone, RestoreHeld, RestoreTakenOver
 from ..machine import MachineChanged, restored_entry
-from ..plan import RUN_TAG, Point, Raw, RestoredDisk, SourceDisk, made_by_run, tags_of
+from ..maker import Maker
+from ..plan import (
+    RUN_TAG,
+    Point,
+    Raw,
+    RestoredDisk,
+    SourceDisk,
+    ended_tag,
+    made_by_run,
+    tags_of,
+)
 from ..request import Outcome, Request, RestoreFailed
 from ..safety import delete_safety_point, safety_taken, take_safety_point
 from ..undo import (
@@ -32,9 +43,11 @@ from ..undo import (
     close_record,
     describe_vm,
     insist,
+    loose_disks,
     reason,
     remove_replaced,
     settled_vm,
+    start_if_room,
     start_vm,
     stop_vm,
     swap,
@@ -43,16 +56,47 @@ from ..undo import (
 )
 
 
-def settle(
-    arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str
-) -> tuple[list[str], list[str]]:
+@dataclass(frozen=True)
+class Settled:
+    """What became of a killed run: ids of disks.
+
+    Args:
+        gone: the disks that it had replaced, and that were deleted.
+        left: those that are kept.
+        kept: new disks of it that were attached to the machine, and are detached and kept.
+        no_room: a sentence where the machine could not be started.
+    """
+
+    gone: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    no_room: str = ""
+
+    def sentence(self) -> str:
+        """Empty where nothing is to be told."""
+
+        def names(ids: list[str]) -> str:
+            return ", ".join(one.rsplit("/", 1)[1] for one in ids) or "none"
+
+        if self.kept:
+            return (
+                "An earlier restore that was killed was undone first. These disks of it had been attached"
+                f" to the machine, which may have written to them: they are kept: {names(self.kept)}."
+            )
+        if self.gone or self.left or self.no_room:
+            return (
+                "An earlier restore that was killed after its swap was finished first. Of the disks that"
+                f" it had replaced these were deleted: {names(self.gone)}; these are kept:"
+                f" {names(self.left)}. {self.no_room}".rstrip()
+            )
+        return ""
+
+
+def settle(arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str) -> Settled:
     """Finish what a killed run swapped, or undo it.
 
     Args:
         old_disks: what is asked for now; replaced disks are only deleted where both runs say so.
-
-    Returns:
-        The replaced disks that were deleted, and those that could not be.
 
     Raises:
         RestoreHeld: another run came first.
@@ -61,16 +105,18 @@ def settle(
     lock = Lock(OnMachine(arm, dead.vm), replace(dead, holder=Holder.here(dead.run)), clock)
     lock.claim(expected=dead.run)
     if dead.phase == SWAPPED:
-        if dead.ran:
-            start_vm(arm, dead.vm, lock.check_in)
-        old = [place.old for place in dead.places if place.old]
+        no_room = start_if_room(arm, dead.vm, lock.check_in) if dead.ran else None
+        old = [one.old for one in dead.places if one.old and find_disk(arm, one.old)]
         deletes = dead.old_disks == old_disks == "delete"
-        gone, left = remove_replaced(arm, dead) if deletes else ([], old)
+        gone, left = remove_replaced(arm, dead, lock.check_in) if deletes else ([], old)
+        if dead.old_disks == "delete" and left:
+            with contextlib.suppress(VmguardError):
+                tag_replaced(arm, dead, away=True)
         insist(arm, lambda: end_run(arm, lock))
-        return gone, left
+        return Settled(gone, left, no_room=no_room or "")
     if dead.phase not in UNTOUCHED:
         lock.enter(UNDOING)
-    undone = undo_in_place(arm, lock.journal, lock.check_in)
+    undone = undo_in_place(arm, lock.journal, lock.check_in, keep_used=True)
     if not undone.whole:
         lock.release()
         raise RestoreFailed(
@@ -80,7 +126,7 @@ def settle(
             hint=undone.hint or "Run the task again.",
         )
     lock.commit()
-    return [], []
+    return Settled(kept=undone.kept)
 
 
 def remove_record(arm: ArmClient, over: Journal, clock: SystemClock) -> None:
@@ -91,7 +137,7 @@ def remove_record(arm: ArmClient, over: Journal, clock: SystemClock) -> None:
 
 
 def end_run(arm: ArmClient, lock: Lock) -> None:
-    """Remove the record, and before that the run from its first disk.
+    """Remove the record, and before that write to its first disk that the run has ended.
 
     So a record that somebody writes back later, with the tags of a machine that were read before, is
     known to be over.
@@ -99,8 +145,7 @@ def end_run(arm: ArmClient, lock: Lock) -> None:
     first = lock.journal.places[0].new
     found = find_disk(arm, first)
     if found is not None and made_by_run(found, lock.journal.run):
-        tags = {name: value for name, value in tags_of(found).items() if name != RUN_TAG}
-        update_disk(arm, first, {"tags": tags})
+        update_disk(arm, first, {"tags": {**tags_of(found), RUN_TAG: ended_tag(lock.journal.run)}})
     lock.commit()
 
 
@@ -148,6 +193,9 @@ class InPlaceRun:
         self._request = request
         self._standings = standings
         self._lock = Lock(OnMachine(arm, journal.vm), journal, clock)
+        self._stopped = False
+        self._not_started: str | None = None
+        self._inherits = False
 
     @property
     def _journal(self) -> Journal:
@@ -180,20 +228,51 @@ class InPlaceRun:
                 f"The restore had not begun; nothing of {name} was changed.",
                 hint=hint if isinstance(error, OperationTimeout) else None,
             ) from error
+        self._inherits = dead is not None
         if dead is None:
             self._check_plan()
         try:
             self._swap_in(dead, half_swapped=half_swapped)
         except RestoreTakenOver as error:
-            error.message += f" {describe_vm(self._arm, self._journal.vm)}"
-            error.hint = "Look at the machine, then run the task again."
-            raise
+            raise self._explain(error) from None
         except BaseException as error:
-            raise self._undo(error) from error
+            try:
+                failure = self._undo(error)
+            except RestoreTakenOver as taken_over:
+                raise self._explain(taken_over) from error
+            raise failure from error
         finally:
             self._lock.stop_renewing()
-        self._finish(outcome)
+        try:
+            self._finish(outcome)
+        except RestoreTakenOver as error:
+            raise self._explain(error) from None
         return outcome
+
+    def _explain(self, error: RestoreTakenOver) -> RestoreTakenOver:
+        """Tell what is so now, and what of this run's is left; start what this run's stop has stopped."""
+        vm_id = self._journal.vm
+        if isinstance(error, RecordGone) and self._stopped and self._journal.ran:
+            with contextlib.suppress(VmguardError):
+                self._start_whole()
+        error.message += f" {describe_vm(self._arm, vm_id)}"
+        if left := loose_disks(self._arm, self._journal):
+            error.message += f" These disks that it made are attached to nothing: {left}."
+        error.hint = "Look at the machine, then run the task again."
+        return error
+
+    def _start_whole(self) -> None:
+        """Start the machine unless some of its disks are the original ones and some this run's."""
+        vm = settled_vm(self._arm, self._journal.vm)
+        attached = attached_disks(vm)
+        there = {place.lun: disk_id(attached.get(place.lun)) for place in self._journal.places}
+        kinds = {
+            "old" if same_id(there[place.lun], place.old)
+            else "new" if same_id(there[place.lun], place.new) else "other"
+            for place in self._journal.places
+        }  # fmt: skip
+        if len(kinds) == 1 and JOURNAL_TAG not in tags_of(vm):
+            start_vm(self._arm, vm["id"], lambda _seen: None)
 
     def _need_swapped(self) -> None:
         """Raises MachineChanged where the machine does not have the new disks, whatever was said."""
@@ -248,12 +327,15 @@ class InPlaceRun:
         if self._request.old_disks == "delete":
             tag_replaced(arm, journal)
         self._lock.enter(SWAPPING)
+        self._stopped = True
         stop_vm(arm, journal.vm, self._lock.check_in)
         self._check_unchanged()
         swap(arm, journal, entries, self._lock.check_in)
         self._lock.enter(SWAPPED)
         if journal.ran:
-            start_vm(arm, journal.vm, self._lock.check_in, wait=self._request.wait)
+            self._not_started = start_if_room(
+                arm, journal.vm, self._lock.check_in, wait=self._request.wait
+            )
 
     def _take_safety_point(self, vm: Raw, dead: Journal | None) -> None:
         """Take it of the machine as it is now; that of a killed run is older, and goes first."""
@@ -263,8 +345,14 @@ class InPlaceRun:
             take_safety_point(self._arm, self._journal.safety, vm)
 
     def _make_disks(self) -> dict[Lun, Raw]:
-        maker = Maker(self._arm, self._journal.run, fill=self._point.fill)
-        maker.make_all(self._standings)
+        maker = Maker(
+            self._arm,
+            self._journal.run,
+            self._journal.process,
+            self._lock.check,
+            fill=self._point.fill,
+        )
+        maker.confirm(self._standings, maker.make_all(self._standings))
         places = {place.lun: place for place in self._journal.places}
         plans = [one.plan for one in self._standings]
         return {
@@ -315,7 +403,9 @@ class InPlaceRun:
     def _undo(self, error: BaseException) -> RestoreFailed:
         self._lock.stop_renewing()
         self._say_undoing()
-        undone = undo_in_place(self._arm, self._journal, self._lock.check_in)
+        # The disks of a killed run are this one's as well, once it has taken the record over.
+        journal = replace(self._journal, process="") if self._inherits else self._journal
+        undone = undo_in_place(self._arm, journal, self._lock.check_in)
         undone = self._close_record(undone)
         # What was undone cannot be picked up again, whatever the hint of a timeout says.
         late = isinstance(error, OperationTimeout)
@@ -337,7 +427,8 @@ class InPlaceRun:
             if self._journal.phase in UNTOUCHED:
                 self._lock.check()
             else:
-                self._lock.enter(UNDOING)
+                booted = self._journal.booted or self._journal.phase == SWAPPED
+                self._lock.enter(UNDOING, booted=booted)
         except RestoreTakenOver:
             raise
         except VmguardError:
@@ -355,8 +446,12 @@ class InPlaceRun:
         """Delete the replaced disks if asked to, remove the record, and read everything back."""
         journal = self._journal
         self._need_swapped()
+        if self._not_started:
+            outcome.warnings.append(self._not_started)
         if self._request.old_disks == "delete":
-            outcome.deleted_disks, outcome.kept_disks = remove_replaced(self._arm, journal)
+            outcome.deleted_disks, outcome.kept_disks = remove_replaced(
+                self._arm, journal, self._lock.check_in
+            )
             for disk in outcome.kept_disks:
                 outcome.warnings.append(
                     f"The machine is restored, but its old disk {disk.rsplit('/', 1)[1]} could not be"

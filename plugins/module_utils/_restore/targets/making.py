@@ -19,9 +19,10 @@ from ..._compute.ids import ResourceId, same_id
 from ..._compute.virtual_machines import find_vm
 from ..._errors import AzureError, OperationTimeout, VmguardError
 from ..._repository.lease import Holder
-from ..disks import Maker, Overtaken, Reconciler, Standing, State
-from ..journal import ALIVE_UNRENEWED, Journal
+from ..disks import Reconciler, Standing, State
+from ..journal import ALIVE_STEPS, ALIVE_UNRENEWED, FILLING, Journal
 from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, held
+from ..maker import Maker, Overtaken
 from ..plan import DiskPlan, Point, Raw, made_by_restore, made_by_run
 from ..request import RestoreFailed
 from ..undo import TIDY_SECONDS, close_record, patiently, remove_made, undo_new
@@ -100,10 +101,21 @@ def _looked(
 
 
 def journal_of(
-    making: Making, *, run: str, restore_id: str, target: str, vm: str, clock: SystemClock
+    making: Making,
+    *,
+    run: str,
+    restore_id: str,
+    target: str,
+    vm: str,
+    clock: SystemClock,
+    start: bool = False,
 ) -> Journal:
-    """The record of the run that makes this."""
-    run = making.dead.run if making.dead else run
+    """The record of the run that makes this.
+
+    Args:
+        start: whether the machine is to run in the end.
+    """
+    process, run = run, making.dead.run if making.dead else run
     now = clock.now()
     made = [one.plan.id for one in making.standings]
     if making.dead:
@@ -111,11 +123,13 @@ def journal_of(
         made += [one for one in making.dead.made if one not in made]
     return Journal(
         run=run,
+        process=process,
         restore_id=restore_id,
         target=target,
         holder=Holder.here(run),
         since=now.isoformat(timespec="seconds"),
         until=now,
+        ran=start,
         made=tuple(made),
         vm=vm,
     )
@@ -129,13 +143,7 @@ def undo_dead(arm: ArmClient, dead: Journal, clock: SystemClock) -> None:
         RestoreFailed: it could not be deleted.
     """
     lock = Lock(OnDisk(arm, dead.made[0]), replace(dead, holder=Holder.here(dead.run)), clock)
-    try:
-        lock.claim(expected=dead.run)
-    except RestoreHeld:
-        raise
-    except VmguardError:
-        # A disk that is being uploaded to may not take tags; deleting it twice does no harm.
-        pass
+    _take_over(lock, dead)
     undone = undo_new(arm, replace(dead, vm=""), used_too=False)
     if undone.whole:
         lock.abandon(keep=False)  # a disk that was used since stays
@@ -145,6 +153,26 @@ def undo_dead(arm: ArmClient, dead: Journal, clock: SystemClock) -> None:
             resource=dead.made[0],
             hint=undone.hint,
         )
+
+
+def _take_over(lock: Lock, dead: Journal) -> None:
+    """Take the record of a killed run.
+
+    Raises:
+        RestoreHeld: another run came first.
+        PlanOutdated: the record is not there any more: somebody finished or undid that run.
+    """
+    try:
+        lock.claim(expected=dead.run)
+    except (RestoreHeld, PlanOutdated):
+        raise
+    except RestoreTakenOver as error:
+        raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
+    except VmguardError as error:
+        # A disk that is being uploaded to may not take tags; what is so on it counts.
+        there = lock.carrier.journal(lock.carrier.read())
+        if there is None or (there.run, there.holder) != (dead.run, dead.holder):
+            raise PlanOutdated(error.message, resource=lock.carrier.id) from error
 
 
 class MakingRun:
@@ -165,10 +193,13 @@ class MakingRun:
     ) -> None:
         self._arm, self._clock, self._making, self._finish = arm, clock, making, finish
         self.warnings: list[str] = []
+        self._taken = False
         self.lock = Lock(OnDisk(arm, journal.made[0]), journal, clock)
         self._maker = Maker(
             arm,
             journal.run,
+            journal.process,
+            self.lock.check,
             fill=point.fill,
             carrier=journal.made[0],
             journal=self._first_record,
@@ -194,11 +225,16 @@ class MakingRun:
             undo_dead(self._arm, one, self._clock)
         try:
             first = self._take()
+            self._taken = True
             self.lock.renew_in_background(at_once=first.plan.source.image is not None)
-            disks = self._maker.make_all([first, *self._making.standings[1:]])
+            standings = [first, *self._making.standings[1:]]
+            disks = self._maker.make_all(standings)
             self.lock.stop_renewing()
-            self.lock.check()
+            # What follows may keep Azure from changing the disk that bears the record.
+            until = self._clock.now() + timedelta(seconds=ALIVE_STEPS)
+            self.lock.enter(FILLING, until=until)
             self._finish()
+            disks = self._maker.confirm(standings, disks)
         except (RestoreHeld, RestoreTakenOver, PlanOutdated):
             raise
         except OperationTimeout:
@@ -209,8 +245,9 @@ class MakingRun:
             raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
         except BaseException as error:
             self.lock.stop_renewing()
-            self._need_own(error)
-            undone = undo_new(self._arm, self.lock.journal)
+            if self._taken:
+                self._need_own(error)
+            undone = undo_new(self._arm, self._ours())
             self._close_record(whole=undone.whole)
             raise RestoreFailed.after(error, undone.sentence, hint=undone.hint) from error
         finally:
@@ -237,7 +274,7 @@ class MakingRun:
 
         def look() -> None:
             seen = self.lock.carrier.read()
-            if seen is not None and made_by_run(seen, self.lock.journal.run):
+            if seen is not None:
                 self.lock.check_in(seen)
 
         try:
@@ -273,12 +310,18 @@ class MakingRun:
         ours goes.
         """
         self.lock.stop_renewing()
-        journal = self.lock.journal
+        journal = replace(self._ours(), vm="")
         if made_by_restore(error.seen, journal.restore_id):
             remove_made(self._arm, replace(journal, made=journal.made[1:]))
         else:
             undo_new(self._arm, journal)
         self.lock.abandon(keep=False)
+
+    def _ours(self) -> Journal:
+        """What this run may delete: what it made itself, and what the killed run made whose record it has."""
+        journal = self.lock.journal
+        inherits = self._taken and self._making.dead is not None
+        return replace(journal, process="") if inherits else journal
 
     def _take(self) -> Standing:
         """Make sure of being the only one: make the first disk with the record, or write it there."""
@@ -288,6 +331,8 @@ class MakingRun:
                 self._maker.wait(first.plan)
             self.lock.claim(dead.run if dead else None)
             return first
+        if dead is not None and first.state is not State.ABSENT:
+            _take_over(self.lock, dead)
         try:
             begun = self._maker.begin(first, first.state)
         except (AzureError, Overtaken) as error:

@@ -15,7 +15,6 @@ from ..._compute.storage_profile import attached_disks, disk_id, os_disk
 from ..._compute.virtual_machines import create_vm, deallocate, find_vm, get_vm, power_state
 from ..._errors import Conflict, InputError, OperationFailed
 from ..._repository.lease import Holder
-from .. import journal as records
 from .. import machine
 from ..journal import Journal
 from ..lock import Lock, OnDisk, held
@@ -32,7 +31,7 @@ from ..plan import (
     identity_tags,
     made_by_restore,
     made_by_run,
-    tags_of,
+    run_tag,
 )
 from ..prepare import check_vm_name, choose_disks, need_group, plan_disks, read_source_vm
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
@@ -78,14 +77,15 @@ def restore_new_vm(
     making = look(arm, planned, restore_id, run, clock, earlier=False)
     outcome.warnings += making.notes
     journal = journal_of(
-        making, run=run, restore_id=restore_id, target="new_vm", vm=vm_id, clock=clock
-    )
+        making, run=run, restore_id=restore_id, target="new_vm", vm=vm_id, clock=clock,
+        start=request.start,
+    )  # fmt: skip
     plans = [one.plan for one in making.standings]
     tags = {**foreign_tags(source_vm), **request.tags, **identity_tags(point, restore_id)}
     body = machine.new_body(
         point, plans,
         source_vm=source_vm, size=request.size, network=network, zones=zones,
-        tags={**tags, RUN_TAG: f"{journal.run}@{plans[0].name}"},
+        tags={**tags, RUN_TAG: run_tag(journal.run, plans[0].name, journal.process)},
     )  # fmt: skip
     _predict(outcome, plans, body, request)
     work = MakingRun(
@@ -195,7 +195,8 @@ def _there_already(
     if left is None or state in _UNDER_WAY:
         return outcome
     outcome.reason = "Restored"
-    outcome.power_state = "running" if request.start else "deallocated"
+    if not left.ran and not request.start:
+        outcome.power_state = "deallocated"
     return write(lambda: _complete(arm, outcome, left, chosen, request, clock), outcome)
 
 
@@ -213,7 +214,7 @@ def _refuse_other(vm: Raw, restore_id: str) -> None:
 def _record_of(arm: ArmClient, vm: Raw) -> Journal | None:
     """The record of the run that made the machine, where that run has not ended."""
     bearer_id = disk_id(os_disk(vm["properties"]))
-    journal = records.read_tags(bearer_id, tags_of(find_disk(arm, bearer_id)))
+    journal = OnDisk(arm, bearer_id).journal(find_disk(arm, bearer_id))
     return journal if journal is not None and same_id(journal.vm, vm["id"]) else None
 
 
@@ -230,7 +231,8 @@ def _complete(
     lock.claim(expected=left.run)
     parsed = ResourceId.parse(left.vm)
     vm = get_vm(arm, parsed.group, parsed.name, instance_view=True)
-    if not request.start and power_state(vm) != "deallocated":
+    # One that was made to run may be in use by now: another run of the task does not stop it.
+    if not left.ran and not request.start and power_state(vm) != "deallocated":
         deallocate(arm, parsed.group, parsed.name, wait=request.wait)
     if record := close_record(arm, lock.commit):
         outcome.warnings.append(f"The restore is done. {record}")

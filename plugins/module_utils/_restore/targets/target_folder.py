@@ -345,6 +345,9 @@ class TargetFolder:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         partial = os.open(PARTIAL, flags, dir_fd=self.folder)
         try:
+            # Who may write in the directory can put another folder in its place.
+            if os.fstat(partial).st_uid != os.geteuid():
+                raise self._foreign(self.path / PARTIAL)
             yield partial
         finally:
             os.close(partial)
