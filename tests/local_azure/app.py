@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from .arm.api_versions import check_api_version
+from .arm.authorization import Authorization
 from .arm.batch import answer_batch, is_batch
 from .arm.governance import govern
 from .arm.operations import Operations
@@ -57,6 +58,7 @@ class App:
             config, clock, Resources(), Operations(clock), DiskStore(directory), SasRegistry(clock)
         )
         self.identity = Identity(config, clock)
+        self.authorization = Authorization(config.subscription)
         self.audit = Audit(clock)
         self.faults = Faults()
         self.blobs = BlobService(self.state.sas, clock)
@@ -82,7 +84,9 @@ class App:
             provider(self.state).routes(self._management)
         self.state.operations.routes(self._management)
         add_other_types(self._management)
-        Control(self.state, self.identity, self.audit, self.faults).routes(self._control)
+        Control(self.state, self.identity, self.authorization, self.audit, self.faults).routes(
+            self._control
+        )
 
     def bind(self, base_url: str) -> None:
         """Tell every part the URL that clients reach it by; called once, before the first request."""
@@ -163,17 +167,19 @@ class App:
         return _dispatch(self._open, request)
 
     def _answer_management(self, request: Request) -> Response:
-        self.identity.check(request)
+        claims = self.identity.check(request)
         request.path = _TWICE.sub(r"\1/", request.path)
         version = request.query.get("api-version")
         check_api_version(self.state.resources, request.path, version, self.state.clock.now())
         self.state.operations.settle()
+        self.authorization.check(claims, request)
         self._check_scope(request)
         request.body = govern(
             self.config.governance, self.state.resources, request.method, request.path, request.body
         )
         response = _dispatch(self._management, request)
         size = self.config.limits.page_size
+        response = self.authorization.visible(claims, request, response)
         return paged(request, response, size, self.state.operations.base_url)
 
     def _answer_batch(self, request: Request) -> Response:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import uuid
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -37,6 +38,11 @@ def _form(request: Request) -> dict[str, str]:
     """The first value of each field of a form."""
     text = request.body.decode(errors="replace")
     return {key: values[0] for key, values in parse_qs(text).items()}
+
+
+def object_id(client: str) -> str:
+    """The id of an application's service principal, which is another one than its client id."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, client))
 
 
 class Identity:
@@ -223,8 +229,8 @@ class Identity:
             "exp": now + seconds,
             "appid": client,
             "idtyp": "app",
-            "oid": client,
-            "sub": client,
+            "oid": object_id(client),
+            "sub": object_id(client),
             "tid": self._config.tenant,
             "ver": "1.0",
         }
@@ -270,8 +276,11 @@ class Identity:
         payload = text.split(".")[1]
         return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request) -> dict[str, Any]:
         """Refuse a management request without a valid token.
+
+        Returns:
+            The claims of the token: whose it is.
 
         Raises:
             ArmError: Azure's 401 with its WWW-Authenticate header.
@@ -295,6 +304,7 @@ class Identity:
                 "InvalidAuthenticationTokenAudience",
                 "The access token has been obtained for wrong audience or resource.",
             )
+        return claims
 
     def _unauthorized(self, code: str, message: str) -> ArmError:
         challenge = (

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -237,7 +236,10 @@ def remove_disk(arm: ArmClient, disk_id: str) -> None:
     try:
         delete_disk(arm, disk_id)
     except Conflict:
-        # What was written of it is no disk, and ending the access says so.
-        with contextlib.suppress(VmguardError):
+        try:
             revoke(arm, disk_id)
+        except VmguardError as error:
+            if getattr(error, "status", None) == 403:
+                raise  # who may not end the access cannot delete the disk
+            # What was written of it is no disk, and ending the access says so.
         delete_disk(arm, disk_id)

@@ -235,6 +235,23 @@ def swap(
         )
 
 
+class Left(str):  # noqa: SLOT000 - it has an attribute of its own
+    """The id of something that could not be deleted, and why as a sentence."""
+
+    why = ""
+
+    @classmethod
+    def behind(cls, one: str, error: VmguardError) -> Left:
+        left = cls(one)
+        left.why = error.message
+        return left
+
+
+def reason(left: Iterable[str]) -> str:
+    """Why the first of these could not be deleted, as a sentence after a space; else nothing."""
+    return next((f" {one.why}" for one in left if isinstance(one, Left)), "")
+
+
 @dataclass
 class Undone:
     """What undoing came to.
@@ -282,8 +299,8 @@ def undo_in_place(
             patiently(arm, lambda: start_vm(arm, journal.vm, check))
         except RestoreTakenOver:
             raise
-        except VmguardError:
-            started = ", but starting it failed"
+        except VmguardError as error:
+            started = f", but starting it failed: {error.message.rstrip('.')}"
     left = remove_made(arm, journal, used_too=touched and not keep_used)
     kept = [one for one in journal.made if find_disk(arm, one)] if keep_used else []
     if journal.safety:
@@ -302,7 +319,7 @@ def undo_in_place(
             f" These disks of the restore had been attached to it and are kept: {_names(kept)}."
         )
     if left:
-        sentence += f" These could not be deleted: {_names(left)}."
+        sentence += f" These could not be deleted: {_names(left)}.{reason(left)}"
     whole = not left and not started
     return Undone(sentence, whole=whole, left=left, kept=kept, power_state=power)
 
@@ -375,7 +392,7 @@ def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undo
     left = remove_made(arm, journal, used_too=used_too)
     if left:
         return Undone(
-            f"These disks of the failed restore could not be deleted: {_names(left)}.",
+            f"These disks of the failed restore could not be deleted: {_names(left)}.{reason(left)}",
             whole=False,
             hint="Delete them, then run the task again.",
             left=left,
@@ -407,8 +424,8 @@ def remove_made(arm: ArmClient, journal: Journal, *, used_too: bool = False) -> 
             continue
         try:
             patiently(arm, partial(_remove_made_disk, arm, journal, one, used_too), TIDY_SECONDS)
-        except VmguardError:
-            left.append(one)
+        except VmguardError as error:
+            left.append(Left.behind(one, error))
     return left
 
 
@@ -456,8 +473,8 @@ def remove_replaced(arm: ArmClient, journal: Journal, check: Check) -> tuple[lis
             gone.append(place.old)
         except RestoreTakenOver:
             raise
-        except VmguardError:
-            left.append(place.old)
+        except VmguardError as error:
+            left.append(Left.behind(place.old, error))
     return gone, left
 
 
@@ -490,8 +507,8 @@ def tag_replaced(arm: ArmClient, journal: Journal, *, away: bool = False) -> Non
 def _remove_safety(arm: ArmClient, journal: Journal) -> list[str]:
     try:
         patiently(arm, partial(delete_safety_point, arm, journal.safety, journal.vm), TIDY_SECONDS)
-    except VmguardError:
-        return [journal.safety]
+    except VmguardError as error:
+        return [Left.behind(journal.safety, error)]
     return []
 
 

@@ -45,6 +45,7 @@ from ..undo import (
     describe_vm,
     insist,
     loose_disks,
+    reason,
     remove_replaced,
     settled_vm,
     start_if_room,
@@ -456,8 +457,9 @@ class InPlaceRun:
             for disk in outcome.kept_disks:
                 outcome.warnings.append(
                     f"The machine is restored, but its old disk {disk.rsplit('/', 1)[1]} could not be"
-                    " deleted."
+                    f" deleted.{reason([disk])}"
                 )
+            outcome.kept_disks = [str(disk) for disk in outcome.kept_disks]
         if left := close_record(self._arm, lambda: end_run(self._arm, self._lock)):
             outcome.warnings.append(f"The machine is restored. {left}")
         if self._request.wait:
