@@ -20,6 +20,7 @@ from .._errors import NotFound, OperationFailed, missing_library
 from .._login.clouds import PATIENCE
 from .noticing import noticing_policy
 from .read_only import read_only_policy
+from .recording import recorder_of, recording_policy
 from .throttling import retry_policy
 from .waiting import operation_polling, wait_until
 
@@ -69,6 +70,9 @@ class ArmClient:
             settings["per_retry_policies"] = [read_only_policy()]
         elif self._on_write is not None:
             settings["per_retry_policies"] = [noticing_policy(self._on_write)]
+        if recorder := recorder_of(self.login):
+            # Below the others: what they refuse was never sent.
+            settings.setdefault("per_retry_policies", []).append(recording_policy(recorder))
         if self._transport is not None:
             settings["transport"] = self._transport
         return settings
