@@ -167,6 +167,8 @@ class Recorder:
         }
         if headers := self._chosen(request.headers, _REQUEST_HEADERS):
             asked["headers"] = headers
+        if service == "arm" and hasattr(response, "read"):
+            response.read()  # azure-mgmt-compute reads later what starts an operation
         kind = response.headers.get("Content-Type", "")
         text = response.text() if re.search("json|xml|text", kind) else ""
         exchange: dict[str, Any] = {
