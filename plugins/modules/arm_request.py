@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Sends requests as they are given, one after another, follows the operations that they start, and
     tells what each came to. A request that Azure refuses is an answer; the task does not fail.
-  - It is for questions about Azure itself, as the playbook P(vmguard.azure.prove_azure#playbook) asks
+  - It is for questions about Azure itself, as the playbook C(vmguard.azure.prove_azure) asks
     them. It compares nothing with what there is. The same task twice sends the same requests twice.
   - In check mode, GET and HEAD are sent, and nothing else.
   - A text in a request may hold C({subscription}), the id of the subscription, and
