@@ -146,6 +146,7 @@ def holds(condition: Mapping[str, Any], seen: Seen) -> bool:
             outcome.status in (wanted if isinstance(wanted, list) else [wanted])
         ),
         "code": lambda wanted: outcome.error.get("code") == wanted,
+        "body_has": lambda wanted: bool(re.search(wanted, str(outcome.answer["body"]), re.S)),
         "says": lambda wanted: bool(re.search(wanted, str(outcome.error.get("message")), re.I)),
     }
     if not all(check(condition[name]) for name, check in checks.items() if name in condition):
