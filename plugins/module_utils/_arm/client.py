@@ -22,6 +22,7 @@ from .._requirements import require
 from .noticing import noticing_policy
 from .pipeline import policy_chain
 from .read_only import read_only_policy
+from .recording import recorder_of, recording_policy
 from .versions import pins_of
 from .waiting import operation_polling, wait_until
 
@@ -32,11 +33,6 @@ def _raw(pipeline_response: Any, _deserialized: Any, _headers: Any) -> Any:
     """The JSON of an answer, None where it has no body."""
     response = pipeline_response.http_response
     return response.json() if response.text() else None
-
-
-# Options of a request that azure-core is not to repeat: by the time it does, minutes later, what the
-# request was worked out from may not be so any more. The caller looks again first.
-ONCE: dict[str, Any] = {"retry_total": 0}
 
 
 class ArmClient:
@@ -76,6 +72,9 @@ class ArmClient:
             below = [read_only_policy()]
         elif self._on_write is not None:
             below = [noticing_policy(self._on_write)]
+        if recorder := recorder_of(self.login):
+            # Below the others: what they refuse was never sent.
+            below.append(recording_policy(recorder))
         settings: dict[str, Any] = {
             "policies": policy_chain(self.login, self.deadline, below, moniker),
             **PATIENCE,
