@@ -95,8 +95,8 @@ def govern(rules: Governance, resources: Resources, method: str, path: str, body
 
 
 def _check_subscription(rules: Governance, path: str) -> None:
-    parts = path.split("/")
     if rules.disabled:
+        parts = [*path.split("/"), "", ""]
         raise _refusal(
             409, "ReadOnlyDisabledSubscription",
             f"The subscription '{parts[2]}' is disabled and therefore marked as read only. You"
