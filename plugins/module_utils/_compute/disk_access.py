@@ -186,11 +186,14 @@ class ArmAccess:
         with self._lock:
             now = self._clock.now().timestamp()
             held = self._token
-            if held is not None:
-                left, whole = held.expires_on - now, held.expires_on - self._token_since
-                if left > min(_TOKEN_MARGIN, whole / 2):
-                    return {"Authorization": f"Bearer {held.token}"}
-            self._token, self._token_since = self._new_token(), now
+            left = held.expires_on - now if held else 0.0
+            if held is None or left <= min(_TOKEN_MARGIN, (left + now - self._token_since) / 2):
+                try:
+                    self._token, self._token_since = self._new_token(), now
+                except VmguardError:
+                    # The one there is may be good for a while yet.
+                    if left <= 0:
+                        raise
             return {"Authorization": f"Bearer {self._token.token}"}
 
     def challenged(self, seen: dict[str, str]) -> bool:

@@ -213,7 +213,6 @@ def test_every_stage_is_named(bench: Bench, tmp_path: Path) -> None:
                 "DELETE snapshots",
                 "POST restorePointCollections restorePoints diskRestorePoints beginGetAccess",
                 "POST restorePointCollections restorePoints diskRestorePoints endGetAccess",
-                "POST snapshots endGetAccess",
                 "PUT restorePointCollections", "PUT restorePointCollections restorePoints",
             ],
         ),

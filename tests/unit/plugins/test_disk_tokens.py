@@ -60,7 +60,21 @@ def place(bench: Bench, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
+def early() -> Iterator[World]:
+    """A world whose clock was not moved: a login reckons by the real one how long a token is good."""
+    with open_bench() as opened, world_in(opened) as made:
+        # The login keeps no token that is good for less than five minutes.
+        opened.local.config.token_seconds = 240
+        yield made
+
+
+@pytest.fixture
 def snapshot(world: World) -> str:
+    return guarded(world)
+
+
+def guarded(world: World) -> str:
+    """A snapshot whose data takes a token."""
     machine = world.machine()
     world.write(machine, 0, b"as it was" * 100)
     update_disk(world.arm, world.disk_id(machine), {"properties": MODE})
@@ -113,15 +127,16 @@ def test_a_disk_that_takes_none_gets_none(world: World) -> None:
     assert access.headers() == {}
 
 
-def test_it_is_fetched_again_before_it_expires(bench: Bench, world: World, snapshot: str) -> None:
-    # The login keeps no token that is good for less than five minutes.
-    bench.local.config.token_seconds = 240
-    with anew(world, snapshot) as access:
+def test_it_is_fetched_again_before_it_expires(early: World) -> None:
+    world = early
+    with anew(world, guarded(world)) as access:
         blob = PageBlob(access, world.http, world.clock)
         blob.read(0, 512)
         first = access.headers()
+        world.clock.sleep(100)
+        blob.read(0, 512)
         assert access.headers() == first
-        world.clock.sleep(130)
+        world.clock.sleep(30)
         blob.read(0, 512)
         second = access.headers()
         assert second != first
@@ -157,6 +172,31 @@ def test_no_token_to_be_had(world: World, snapshot: str) -> None:
     world.control.fault("/oauth2/v2.0/token", status=401, code="invalid_client", times=0)
     with pytest.raises(AuthError, match="token for the data of managed disks"):
         access.headers()
+
+
+def test_the_login_may_fail_for_as_long_as_the_token_is_good(
+    early: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = early
+    with anew(world, guarded(world)) as access:
+        blob = PageBlob(access, world.http, world.clock)
+        blob.read(0, 512)
+        asked: list[int] = []
+
+        def fail() -> None:
+            asked.append(1)
+            raise AuthError("The login does not answer.")
+
+        monkeypatch.setattr(access, "_new_token", fail)
+        world.clock.sleep(100)
+        blob.read(0, 512)
+        assert asked == []
+        world.clock.sleep(30)
+        blob.read(0, 512)
+        assert asked == [1]
+        world.clock.sleep(120)
+        with pytest.raises(AuthError):
+            blob.read(0, 512)
 
 
 # -- local Azure
