@@ -39,22 +39,17 @@ from ..plan import (
 )
 from ..request import Outcome, Request, RestoreFailed
 from ..safety import delete_safety_point, safety_taken, take_safety_point
-from ..undo import (
-    Undone,
+from ..steps import (
     close_record,
     describe_vm,
     insist,
-    loose_disks,
-    reason,
-    remove_replaced,
     settled_vm,
     start_if_room,
     start_vm,
     stop_vm,
     swap,
-    tag_replaced,
-    undo_in_place,
 )
+from ..undo import Undone, loose_disks, reason, remove_replaced, tag_replaced, undo_in_place
 
 
 @dataclass(frozen=True)

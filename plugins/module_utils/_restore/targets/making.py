@@ -25,7 +25,8 @@ from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, he
 from ..maker import Maker, Overtaken
 from ..plan import DiskPlan, Point, Raw, made_by_restore, made_by_run
 from ..request import RestoreFailed
-from ..undo import TIDY_SECONDS, close_record, patiently, remove_made, undo_new
+from ..steps import TIDY_SECONDS, close_record, patiently
+from ..undo import remove_made, undo_new
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from ..prepare import (
     zones_here,
 )
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
-from ..undo import close_record, settled_vm
+from ..steps import close_record, settled_vm
 from .making import MakingRun, journal_of, look
 
 _UNDER_WAY = ("Creating", "Updating")
