@@ -135,7 +135,7 @@ def _wait(
         if run.request.wait_for_copy and points.needs_progress(raw, place.location):
             what = "copy" if _is_copy(raw) else "hydrate"
             raw = arm.wait_until(
-                look, _copied, operation=f"{what} restore point", resource=place.id
+                look, is_complete, operation=f"{what} restore point", resource=place.id
             )
     except OperationTimeout as error:
         late(run, place, error, reasons)
@@ -145,7 +145,7 @@ def _wait(
     return raw
 
 
-def _copied(raw: Raw) -> bool:
+def is_complete(raw: Raw) -> bool:
     """Whether nothing is to be waited for any more, of a point that was read with its progress.
 
     A copy shows its progress always. A point of disks that Azure hydrates in the background (Premium

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from .._arm.client import ArmClient
 from .._compute.disks import disks_of
 from .._compute.ids import SAFETY_PREFIX, ResourceId, restore_point_id, same_id
+from .._compute.passing import wait_out
 from .._compute.protectability import disk_findings
 from .._compute.restore_point_collections import get_collection, source_id
 from .._compute.restore_point_request import default_collection
+from .._compute.restore_point_waiting import is_complete
 from .._compute.restore_points import delete_point, get_point
 from .._compute.storage_profile import disk_entries, disk_id
-from .._errors import InputError
+from .._errors import InputError, NotFound
 from .plan import Point, Raw
 
 _DO_WITHOUT = "say safety_restore_point: false to do without."
@@ -80,7 +83,10 @@ def take_safety_point(arm: ArmClient, point_id: str, vm: Raw) -> None:
     else:
         check_safety(arm, point_id, vm)
     name = parsed.child_names[0]
-    arm.run("restore_points.begin_create", point_id, parsed.group, parsed.name, name, body={})
+    begin = partial(
+        arm.run, "restore_points.begin_create", point_id, parsed.group, parsed.name, name, body={}
+    )
+    wait_out(arm, begin)
 
 
 def safety_taken(arm: ArmClient, point_id: str) -> bool:
@@ -88,6 +94,25 @@ def safety_taken(arm: ArmClient, point_id: str) -> bool:
     parsed = ResourceId.parse(point_id)
     raw = get_point(arm, parsed.group, parsed.name, parsed.child_names[0])
     return raw is not None and raw["properties"].get("provisioningState") == "Succeeded"
+
+
+def await_safety_point(arm: ArmClient, point_id: str) -> None:
+    """Wait until a safety restore point needs its source no more: Premium SSD v2 and Ultra disks are
+    copied into it in the background after it has succeeded.
+
+    Raises:
+        OperationTimeout: it takes longer than the deadline allows.
+        NotFound: it is not there.
+    """
+    parsed = ResourceId.parse(point_id)
+
+    def look() -> Raw:
+        found = get_point(arm, parsed.group, parsed.name, parsed.child_names[0], expand=True)
+        if found is None:
+            raise NotFound(f"The safety restore point {parsed.child_names[0]} is gone.")
+        return found
+
+    arm.wait_until(look, is_complete, operation="hydrate restore point", resource=point_id)
 
 
 def delete_safety_point(arm: ArmClient, point_id: str, vm_id: str) -> None:

@@ -352,3 +352,24 @@ def test_what_a_disk_held_before_is_not_written_on_the_next_one(world: World) ->
     holds(world, pause.result, digests)
     if isinstance(late, Outcome):
         holds(world, late, world.then)
+
+
+@pytest.mark.parametrize("hours", [0.1, 10])
+def test_replaced_disks_stay_while_the_safety_point_needs_them(bench: Bench, hours: float) -> None:
+    """Azure copies Premium SSD v2 disks into a point after it has succeeded."""
+    machine = bench.machine([{"lun": 0, "sku": "PremiumV2_LRS", "caching": "None"}])
+    bench.protect(machine)
+    old = {disk for disk, _caching in bench.attached(machine).values()}
+    bench.control.configure(durations={"restore_point_hydration": hours * 3600})
+    try:
+        outcome = bench.restore(
+            machine, "in_place", allow_stop=True, old_disks="delete", timeout=3600
+        )
+    finally:
+        bench.control.configure(durations={"restore_point_hydration": 0})
+    kept = hours > 1
+    assert (old <= bench.disks(machine.group)) is kept
+    assert bool(outcome.deleted_disks) is not kept
+    assert (
+        any("safety restore point may still need them" in one for one in outcome.warnings) is kept
+    )

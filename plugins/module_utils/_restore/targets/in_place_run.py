@@ -38,7 +38,12 @@ from ..plan import (
     tags_of,
 )
 from ..request import Outcome, Request, RestoreFailed
-from ..safety import delete_safety_point, safety_taken, take_safety_point
+from ..safety import (
+    await_safety_point,
+    delete_safety_point,
+    safety_taken,
+    take_safety_point,
+)
 from ..steps import (
     close_record,
     describe_vm,
@@ -103,7 +108,7 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str) ->
     if dead.phase == SWAPPED:
         no_room = start_if_room(arm, dead.vm, lock.check_in) if dead.ran else None
         old = [one.old for one in dead.places if one.old and find_disk(arm, one.old)]
-        deletes = dead.old_disks == old_disks == "delete"
+        deletes = dead.old_disks == old_disks == "delete" and not _needed_by_safety(arm, dead)
         gone, left = remove_replaced(arm, dead, lock.check_in) if deletes else ([], old)
         if dead.old_disks == "delete" and left:
             with contextlib.suppress(VmguardError):
@@ -123,6 +128,19 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str) ->
         )
     lock.commit()
     return Settled(kept=undone.kept)
+
+
+def _needed_by_safety(arm: ArmClient, journal: Journal) -> str | None:
+    """Why the replaced disks may not be deleted yet; None where the safety restore point is whole."""
+    try:
+        if journal.safety:
+            await_safety_point(arm, journal.safety)
+    except VmguardError as error:
+        return (
+            "The replaced disks are kept, because the safety restore point may still need them:"
+            f" {error.message}"
+        )
+    return None
 
 
 def remove_record(arm: ArmClient, over: Journal, clock: SystemClock) -> None:
@@ -439,6 +457,22 @@ class InPlaceRun:
             undone.sentence += f" {left}"
         return undone
 
+    def _remove_replaced(self, outcome: Outcome) -> None:
+        if why := _needed_by_safety(self._arm, self._journal):
+            outcome.deleted_disks = []
+            outcome.kept_disks = [place.old for place in self._journal.places if place.old]
+            outcome.warnings.append(why)
+            return
+        outcome.deleted_disks, outcome.kept_disks = remove_replaced(
+            self._arm, self._journal, self._lock.check_in
+        )
+        for disk in outcome.kept_disks:
+            outcome.warnings.append(
+                f"The machine is restored, but its old disk {disk.rsplit('/', 1)[1]} could not be"
+                f" deleted.{reason([disk])}"
+            )
+        outcome.kept_disks = [str(disk) for disk in outcome.kept_disks]
+
     def _finish(self, outcome: Outcome) -> None:
         """Delete the replaced disks if asked to, remove the record, and read everything back."""
         journal = self._journal
@@ -446,15 +480,7 @@ class InPlaceRun:
         if self._not_started:
             outcome.warnings.append(self._not_started)
         if self._request.old_disks == "delete":
-            outcome.deleted_disks, outcome.kept_disks = remove_replaced(
-                self._arm, journal, self._lock.check_in
-            )
-            for disk in outcome.kept_disks:
-                outcome.warnings.append(
-                    f"The machine is restored, but its old disk {disk.rsplit('/', 1)[1]} could not be"
-                    f" deleted.{reason([disk])}"
-                )
-            outcome.kept_disks = [str(disk) for disk in outcome.kept_disks]
+            self._remove_replaced(outcome)
         if left := close_record(self._arm, lambda: end_run(self._arm, self._lock)):
             outcome.warnings.append(f"The machine is restored. {left}")
         if self._request.wait:
