@@ -31,6 +31,29 @@ OTHER_TYPES = {
     "Microsoft.Web": ("sites",),
 }  # fmt: skip
 
+# Providers that Azure has, and local Azure has nothing of.
+OTHER_NAMESPACES = (
+    "Microsoft.Advisor", "Microsoft.AlertsManagement", "Microsoft.ApiManagement",
+    "Microsoft.Automation", "Microsoft.Billing", "Microsoft.Cache", "Microsoft.ClassicCompute",
+    "Microsoft.ClassicStorage", "Microsoft.ContainerInstance", "Microsoft.ContainerRegistry",
+    "Microsoft.ContainerService", "Microsoft.CostManagement", "Microsoft.Devices",
+    "Microsoft.DevTestLab", "Microsoft.DocumentDB", "Microsoft.EventGrid", "Microsoft.EventHub",
+    "Microsoft.Features", "Microsoft.HybridCompute", "Microsoft.Logic", "Microsoft.Maintenance",
+    "Microsoft.Management", "Microsoft.MarketplaceOrdering", "Microsoft.Media",
+    "Microsoft.OperationalInsights", "Microsoft.PolicyInsights", "Microsoft.Security",
+    "Microsoft.ServiceBus", "Microsoft.Sql", "Microsoft.VirtualMachineImages",
+)  # fmt: skip
+
+
+def is_elsewhere(namespace: str, kind: str) -> bool:
+    """Whether a type is one of Azure, but not of local Azure."""
+    wanted = namespace.lower()
+    here = ("microsoft.compute", "microsoft.network", "microsoft.resources")
+    if wanted not in here:
+        return wanted in [name.lower() for name in (*OTHER_NAMESPACES, *OTHER_TYPES)]
+    kinds = next(kinds for name, kinds in OTHER_TYPES.items() if name.lower() == wanted)
+    return kind.lower() in [item.lower() for item in kinds]
+
 
 def add_other_types(router: Router) -> None:
     """Their routes; the ones that a provider has already are found first."""
