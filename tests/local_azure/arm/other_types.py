@@ -62,7 +62,9 @@ def add_other_types(router: Router) -> None:
             below = f"/providers/{namespace}/{kind}"
             router.add("GET", f"{SUBSCRIPTION}{below}", _empty)
             router.add("GET", f"{GROUP}{below}", _empty)
-            router.add("GET", f"{GROUP}{below}/{{name}}", _missing(f"{namespace}/{kind}"))
+            # Who asks for a deployment has just tried to make it.
+            one = unanswered if kind == "deployments" else _missing(f"{namespace}/{kind}")
+            router.add("GET", f"{GROUP}{below}/{{name}}", one)
             for method in ("PUT", "PATCH", "DELETE", "POST"):
                 router.add(method, f"{GROUP}{below}/{{name}}", unanswered)
 

@@ -397,7 +397,8 @@ def test_what_remains_counts_down(azure: Client) -> None:
 
 def test_providers_that_local_azure_has_nothing_of(azure: Client) -> None:
     for path in ("Microsoft.Devices/IotHubs/one", "Microsoft.Resources/deployments/one"):
-        answer = azure.call("PUT", f"resourceGroups/group/providers/{path}", {}, "2022-11-01")
-        by_gateway(answer, 404, "InvalidResourceType")
+        for method in ("PUT", "GET"):
+            answer = azure.call(method, f"resourceGroups/group/providers/{path}", {}, "2022-11-01")
+            by_gateway(answer, 404, "InvalidResourceType")
     answer = azure.call("GET", "providers/Microsoft.RecoveryServices/odd", version="2022-11-01")
     by_gateway(answer, 404, "InvalidResourceType")
