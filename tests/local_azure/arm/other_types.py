@@ -31,6 +31,29 @@ OTHER_TYPES = {
     "Microsoft.Web": ("sites",),
 }  # fmt: skip
 
+# Providers that Azure has, and local Azure has nothing of.
+OTHER_NAMESPACES = (
+    "Microsoft.Advisor", "Microsoft.AlertsManagement", "Microsoft.ApiManagement",
+    "Microsoft.Automation", "Microsoft.Billing", "Microsoft.Cache", "Microsoft.ClassicCompute",
+    "Microsoft.ClassicStorage", "Microsoft.ContainerInstance", "Microsoft.ContainerRegistry",
+    "Microsoft.ContainerService", "Microsoft.CostManagement", "Microsoft.Devices",
+    "Microsoft.DevTestLab", "Microsoft.DocumentDB", "Microsoft.EventGrid", "Microsoft.EventHub",
+    "Microsoft.Features", "Microsoft.HybridCompute", "Microsoft.Logic", "Microsoft.Maintenance",
+    "Microsoft.Management", "Microsoft.MarketplaceOrdering", "Microsoft.Media",
+    "Microsoft.OperationalInsights", "Microsoft.PolicyInsights", "Microsoft.Security",
+    "Microsoft.ServiceBus", "Microsoft.Sql", "Microsoft.VirtualMachineImages",
+)  # fmt: skip
+
+
+def is_elsewhere(namespace: str, kind: str) -> bool:
+    """Whether a type is one of Azure, but not of local Azure."""
+    wanted = namespace.lower()
+    here = ("microsoft.compute", "microsoft.network", "microsoft.resources")
+    if wanted not in here:
+        return wanted in [name.lower() for name in (*OTHER_NAMESPACES, *OTHER_TYPES)]
+    kinds = next(kinds for name, kinds in OTHER_TYPES.items() if name.lower() == wanted)
+    return kind.lower() in [item.lower() for item in kinds]
+
 
 def add_other_types(router: Router) -> None:
     """Their routes; the ones that a provider has already are found first."""
@@ -39,7 +62,9 @@ def add_other_types(router: Router) -> None:
             below = f"/providers/{namespace}/{kind}"
             router.add("GET", f"{SUBSCRIPTION}{below}", _empty)
             router.add("GET", f"{GROUP}{below}", _empty)
-            router.add("GET", f"{GROUP}{below}/{{name}}", _missing(f"{namespace}/{kind}"))
+            # Who asks for a deployment has just tried to make it.
+            one = unanswered if kind == "deployments" else _missing(f"{namespace}/{kind}")
+            router.add("GET", f"{GROUP}{below}/{{name}}", one)
             for method in ("PUT", "PATCH", "DELETE", "POST"):
                 router.add(method, f"{GROUP}{below}/{{name}}", unanswered)
 

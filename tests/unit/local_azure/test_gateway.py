@@ -393,3 +393,12 @@ def test_what_remains_counts_down(azure: Client) -> None:
     name = "x-ms-ratelimit-remaining-subscription-reads"
     first, second = (azure.call("GET", "resourceGroups").headers[name] for _ in range(2))
     assert int(second) == int(first) - 1
+
+
+def test_providers_that_local_azure_has_nothing_of(azure: Client) -> None:
+    for path in ("Microsoft.Devices/IotHubs/one", "Microsoft.Resources/deployments/one"):
+        for method in ("PUT", "GET"):
+            answer = azure.call(method, f"resourceGroups/group/providers/{path}", {}, "2022-11-01")
+            by_gateway(answer, 404, "InvalidResourceType")
+    answer = azure.call("GET", "providers/Microsoft.RecoveryServices/odd", version="2022-11-01")
+    by_gateway(answer, 404, "InvalidResourceType")
