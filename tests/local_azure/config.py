@@ -61,10 +61,10 @@ class RetryAfter:
 
 @dataclass
 class Refusals:
-    """What the service refuses, and local Azure only when it is told to."""
+    """What the service refuses, and local Azure unless it is told not to."""
 
     put_without_creation_data: bool = True
-    trusted_launch_of_a_copy: bool = False
+    trusted_launch_of_a_copy: bool = True
 
 
 Group = Durations | Limits | RetryAfter | Refusals | Governance
@@ -168,6 +168,5 @@ def profile(name: str) -> Config:
             retry_after=RetryAfter(
                 disk_write=2, disk_poll=10, vm_write=10, vm_poll=50, throttled=60
             ),
-            refusals=Refusals(put_without_creation_data=True, trusted_launch_of_a_copy=True),
         )
     raise ValueError(f"There is no profile {name!r}; choose default or azure.")

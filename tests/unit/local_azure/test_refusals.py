@@ -141,7 +141,6 @@ def test_trusted_launch_comes_with_the_source(world: VmWorld, option: str) -> No
     creation = {"createOption": option, "sourceResourceId": world.disk("source").id,
                 "uploadSizeBytes": (32 << 20) + 512}  # fmt: skip
     body = disk_body(creationData=creation, securityProfile={"securityType": "TrustedLaunch"})
-    world.config.refusals.trusted_launch_of_a_copy = True
     message = refused(world.call("PUT", DISK, body), 400, "BadRequest")
 
     assert message == (
