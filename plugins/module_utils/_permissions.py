@@ -61,6 +61,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *_DISKS,
         *_SEE_POINTS,
         f"{_DISK_POINTS}/beginGetAccess/action",
+        f"{_DISK_POINTS}/read",
         _GROUP,
     ),
     "restore-in-place": (
@@ -69,6 +70,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *_SEE_POINTS,
         *_MAKE_POINTS,
         f"{_DISK_POINTS}/beginGetAccess/action",
+        f"{_DISK_POINTS}/read",
         "Microsoft.Compute/virtualMachines/deallocate/action",
         "Microsoft.Compute/virtualMachines/start/action",
         "Microsoft.Compute/virtualMachines/write",
@@ -78,6 +80,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *_DISKS,
         *_SEE_POINTS,
         f"{_DISK_POINTS}/beginGetAccess/action",
+        f"{_DISK_POINTS}/read",
         "Microsoft.Compute/virtualMachines/deallocate/action",
         "Microsoft.Compute/virtualMachines/delete",
         "Microsoft.Compute/virtualMachines/write",

@@ -194,7 +194,7 @@ class MakingRun:
     ) -> None:
         self._arm, self._clock, self._making, self._finish = arm, clock, making, finish
         self.warnings: list[str] = []
-        self._taken = False
+        self._taken = self._took_over = False
         self.lock = Lock(OnDisk(arm, journal.made[0]), journal, clock)
         self._maker = Maker(
             arm,
@@ -246,8 +246,10 @@ class MakingRun:
             raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
         except BaseException as error:
             self.lock.stop_renewing()
-            if self._taken:
+            if self._taken or self._took_over:
                 self._need_own(error)
+                # By then what the killed run made is this one's to delete, or to leave with its record.
+                self._taken = True
             undone = undo_new(self._arm, self._ours())
             self._close_record(whole=undone.whole)
             raise RestoreFailed.after(error, undone.sentence, hint=undone.hint) from error
@@ -334,6 +336,7 @@ class MakingRun:
             return first
         if dead is not None and first.state is not State.ABSENT:
             _take_over(self.lock, dead)
+            self._took_over = True
         try:
             begun = self._maker.begin(first, first.state)
         except (AzureError, Overtaken) as error:
