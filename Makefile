@@ -20,7 +20,11 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 
 # `make test` runs these beside each other, the steps of each in this order. pytest has two processes.
-LANES := lint,unit,integration azurite,sanity,demo,molecule
+LANES := lint,unit,integration azurite,sanity,demo,molecule,oldest
+
+# What meets the packages most: every operation of the SDK that is used, logins, blobs, compression.
+OLDEST_TESTS := $(addprefix tests/unit/plugins/test_,arm.py arm_requests.py auth.py requirements.py restore_local.py \
+  backup_engine.py storage_azure_blob.py image_codec.py) tests/clients/test_sdk.py
 
 ##@ Try it
 .PHONY: demo
@@ -81,8 +85,12 @@ changelog: venv ## the changelog fragments
 	@antsibull-changelog lint
 
 .PHONY: oldest
-oldest: setup build/oldest/.stamp ## unit tests with the oldest packages that requirements.txt allows
-	@PATH="$(CURDIR)/build/oldest/bin:$$PATH" build/oldest/bin/python -m pytest --quiet tests/unit $(PYTEST_ARGS)
+oldest: setup build/oldest/.stamp ## with the oldest packages that requirements.txt allows; OLDEST_TESTS=tests/unit runs more
+	@PATH="$(CURDIR)/build/oldest/bin:$$PATH" build/oldest/bin/python -m pytest --quiet $(OLDEST_TESTS) $(PYTEST_ARGS)
+
+.PHONY: cores
+cores: setup ## playbooks end to end on ansible-core 2.17, 2.18, 2.19 and the newest; CORES="2.17" picks some
+	@python tests/tools/cores.py $(CORES) $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup ## measure backup and restore beside rclone, restic and borg; BENCH_ARGS="--size 4GiB" and --help
@@ -149,9 +157,9 @@ $(AZURITE)/node_modules/.stamp: $(AZURITE)/package-lock.json tests/requirements/
 $(COLLECTION):
 	@mkdir -p $(@D) && ln -sfn ../../../.. $@
 
-build/oldest/.stamp: requirements.txt tests/requirements/dev.txt
+build/oldest/.stamp: requirements.txt tests/requirements/dev.txt tests/requirements/oldest.txt
 	@rm -rf build/oldest && $(PYTHON) -m venv build/oldest
-	@sed 's/>=/==/' requirements.txt > build/oldest/bounds.txt
+	@{ sed 's/>=/==/' requirements.txt; cat tests/requirements/oldest.txt; } > build/oldest/bounds.txt
 	@grep -E '^(ansible-core|hypothesis|pytest|pytest-xdist|antsibull-changelog)==' tests/requirements/dev.txt \
 	  >> build/oldest/bounds.txt
 	@build/oldest/bin/python -m pip install -qq --disable-pip-version-check -r build/oldest/bounds.txt

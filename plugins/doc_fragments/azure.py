@@ -22,6 +22,10 @@ options:
         O(subscription_id) names another.
       - V(msi) takes the managed identity of the Azure machine that runs the task. It needs
         O(subscription_id).
+      - V(workload_identity) takes the identity that a Kubernetes cluster gives to a pod. It needs
+        O(subscription_id) and the environment variables E(AZURE_FEDERATED_TOKEN_FILE),
+        E(AZURE_CLIENT_ID) and E(AZURE_TENANT_ID), which the cluster sets. V(auto) and V(env) take
+        it too, where there are these variables and no client secret.
       - The task's other options win over each of these, and the environment fills what a profile
         leaves open, except with values that belong to another O(client_id).
     type: str
@@ -31,6 +35,7 @@ options:
       - credential_file
       - env
       - msi
+      - workload_identity
   profile:
     description:
       - Name of a profile, which is a section of the credential file.
@@ -52,18 +57,20 @@ options:
   tenant:
     description:
       - Id or domain name of the tenant of the service principal.
-      - If not set, the environment variable E(AZURE_TENANT) is used, then the profile.
+      - If not set, the environment variable E(AZURE_TENANT) is used, then E(AZURE_TENANT_ID), the
+        name of the Azure SDKs, then the profile.
     type: str
   client_id:
     description:
-      - Client id of the service principal. With O(auth_source=msi), the client id of one of several
-        managed identities.
+      - Client id of the service principal. With O(auth_source=msi) or
+        O(auth_source=workload_identity), the client id of one of several identities.
       - If not set, the environment variable E(AZURE_CLIENT_ID) is used, then the profile.
     type: str
   secret:
     description:
       - Client secret of the service principal.
-      - If not set, the environment variable E(AZURE_SECRET) is used, then the profile.
+      - If not set, the environment variable E(AZURE_SECRET) is used, then E(AZURE_CLIENT_SECRET),
+        the name of the Azure SDKs, then the profile.
     type: str
   x509_certificate_path:
     description:
@@ -87,8 +94,8 @@ options:
     type: str
 requirements:
   - python >= 3.10
-  - azure-identity >= 1.16.0
-  - azure-mgmt-compute >= 34.0.0
+  - azure-identity >= 1.20.0
+  - azure-mgmt-compute >= 33.0.0
 notes:
   - The options for authentication can be set once for all modules with C(module_defaults) and the
     action group C(vmguard.azure.azure).

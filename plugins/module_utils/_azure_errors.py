@@ -21,6 +21,7 @@ from ._errors import (
     Throttled,
     VmguardError,
 )
+from ._permissions import DOCUMENT, missing
 from ._secrets import scrub
 
 _RENEW = (
@@ -30,6 +31,10 @@ _RENEW = (
 )
 _CHECK_TENANT = (
     "Check the option tenant (AZURE_TENANT), and that cloud_environment is the right cloud."
+)
+_NO_FEDERATION = (
+    "The application does not trust the token of this workload.",
+    "Give it a federated credential with what the message names, letter by letter.",
 )
 _LOGIN_AGAIN = "Run 'az login' as the user that runs the task."
 
@@ -56,6 +61,11 @@ ENTRA: dict[str, tuple[str, str]] = {
         "The login's signature is outside its period of validity.",
         "Set this machine's clock: it differs from Azure's.",
     ),
+    "70021": _NO_FEDERATION,
+    "700211": _NO_FEDERATION,
+    "700212": _NO_FEDERATION,
+    "700213": _NO_FEDERATION,
+    "7002138": _NO_FEDERATION,
     "7000112": (
         "The application is disabled in this tenant.",
         "Enable it in Microsoft Entra ID (Enterprise applications, Properties).",
@@ -81,13 +91,20 @@ ENTRA: dict[str, tuple[str, str]] = {
 
 _GIVE_ROLE = (
     "Give the principal a role that allows the action named in the message, on this scope; a new"
-    " role takes some minutes to be in force."
+    f" role takes some minutes to be in force. {DOCUMENT} has a role for each job."
+)
+_OTHER_TENANT = (
+    "What the request names lies in a subscription that this tenant's logins do not reach, or that"
+    " does not exist: check the ids that were given."
 )
 # Azure Resource Manager's codes for which there is something better to say than the message.
 # Source: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors
 HINTS: dict[str, str] = {
     "AuthorizationFailed": _GIVE_ROLE,
     "LinkedAuthorizationFailed": _GIVE_ROLE,
+    "DenyAssignmentAuthorizationFailed": (
+        "A role does not help against a deny assignment: its owner has to take it away."
+    ),
     "ScopeLocked": "Remove the lock, or ask its owner to.",
     "SubscriptionNotFound": "Check subscription_id, and that the principal has a role in it.",
     "InvalidSubscriptionId": "Check subscription_id: it is an id, not a name.",
@@ -296,6 +313,11 @@ def _refused(error: Any, what: str, details: dict[str, Any]) -> VmguardError:
     named = f"{code}: {reason}" if code else (f"HTTP {status}: {reason}" if status else reason)
     details["code"] = code or (f"HTTP{status}" if status else None)
     details["hint"] = HINTS.get(code or "")
+    if right := missing(" ".join((told or "").split())):
+        details["hint"] = right.hint()
+        named = f"{code}: {right.sentence()}"
+    elif code == "LinkedAuthorizationFailed" and "linked subscription" in (told or ""):
+        details["hint"] = _OTHER_TENANT
     message = f"{what}: {_one_line(named)}"
     if status == 401:
         return AuthError(message, **details)

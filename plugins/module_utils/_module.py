@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ._clock import SystemClock
-from ._errors import InputError, VmguardError
+from ._errors import InputError, MissingLibrary, VmguardError
+from ._requirements import complete, require
 from ._secrets import pasted
 from ._spec import AUTH_SPEC, WAIT_SPEC
 
@@ -70,8 +71,12 @@ class Task:
         from ._storage.noticing import NoticingStore
         from ._storage.options import open_store
 
+        given = self.params["repository"]
+        blob = ("azure-storage-blob",) if given.get("type") == "azure_blob" else ()
+        encrypted = ("cryptography",) if given.get("passphrase") else ()
+        require("blake3", "zstandard", *blob, *encrypted)
         store = open_store(
-            self.params["repository"],
+            given,
             credential=lambda: self._login().credential,
             read_only=self.check_mode,
         )
@@ -196,6 +201,8 @@ def run_module(
         with terminable():
             task.check_options()
             result = act(task)
+    except MissingLibrary as error:
+        task.fail(complete(error))
     except VmguardError as error:
         task.fail(error)
     except (Interrupted, KeyboardInterrupt):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-AUTH_SOURCES = ["auto", "cli", "credential_file", "env", "msi"]
+AUTH_SOURCES = ["auto", "cli", "credential_file", "env", "msi", "workload_identity"]
 
 AUTH_SPEC: dict[str, dict[str, Any]] = {
     "auth_source": {"type": "str", "choices": AUTH_SOURCES},

@@ -139,8 +139,8 @@ resource_manager:
   type: str
   sample: https://management.azure.com
 auth_source:
-  description: Where the login comes from, which is V(options), V(env), V(credential_file), V(cli)
-    or V(msi); null when there is none.
+  description: Where the login comes from, which is V(options), V(env), V(credential_file), V(cli),
+    V(msi) or V(workload_identity); null when there is none.
   returned: always
   type: str
   sample: credential_file

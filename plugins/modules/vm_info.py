@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Finds virtual machines by name, resource group, regular expression and tag.
   - Reports of each its identity, power state, agent and disks, and what makes a disk impossible
-    to protect.
+    to protect or to restore.
   - A VM in O(name) is always taken. Other VMs are taken if O(name) is not set, or if O(include) or
     O(tags) is; they have to match O(include), must not match O(exclude), and have all of O(tags).
   - Named VMs of a resource group cost one request each. Everything else costs one list, and one
@@ -275,7 +275,9 @@ vms:
           type: bool
           sample: false
         findings:
-          description: What makes it impossible to take the disk into a restore point.
+          description:
+            - What makes it impossible to take the disk into a restore point.
+            - C(ConfidentialVM) is a finding of all disks of a confidential VM, which cannot be restored either.
           type: list
           elements: dict
           contains:
@@ -297,6 +299,8 @@ vms:
         export_findings:
           description:
             - What keeps its blocks from being read, beside RV(vms[].data_disks[].findings).
+            - A disk with C(AzureDiskEncryption) is not restored in place or to a new VM, from restore points
+              either.
           type: list
           elements: dict
           contains:

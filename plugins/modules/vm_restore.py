@@ -15,8 +15,17 @@ description:
   - An image backup streams from its repository straight into the new disks. Each chunk is proved to be what was
     stored before it is written. One wrong byte fails the restore and what it had made is deleted.
   - What the restore point or backup knows of the machine is restored. That is its size, its disks on their LUNs with
-    caching and write accelerator, hyper-V generation and security type. What only the source machine knows
-    (tags, zone, license type, plan, subnet) is taken from it while it exists.
+    caching and write accelerator, sector sizes, hyper-V generation, security type, license type, boot diagnostics, and
+    what its OS disk can do. What only the source machine and its disks know (tags, zone, plan, subnet, user data, disk
+    controller, IOPS, throughput, tier and bursting) is taken from them while they exist. An image backup knows it, too.
+  - A new machine does not get a managed identity, extensions, an availability set, placement, a dedicated host, reserved
+    capacity, Spot priority, more than one network interface, public and static addresses or places behind load balancers.
+    What the source has of it is a warning that names it, before anything is made. In place, the machine keeps it all.
+  - A machine with Trusted Launch comes back with Trusted Launch. From an image backup it gets a new vTPM, and what the
+    guest sealed to the old one (the keys of BitLocker) needs its recovery key.
+  - Confidential machines are refused. So are disks under Azure Disk Encryption, unless for O(target=disks), disks whose
+    sectors the SKU does not have, and OS disks that Azure does not swap. They are refused before anything is made or
+    stopped, and M(vmguard.azure.vm_info) names them beforehand.
   - A restore is recognised by tags that it leaves on what it makes, so the same task run again changes nothing.
   - When a restore fails, what it had made is deleted, and a machine that was to be restored in place gets its
     original disks back and is started again if it ran. What a killed run left is finished or undone by the next one.
@@ -63,35 +72,9 @@ options:
     type: str
     choices: [new_vm, in_place, disks, files]
     required: true
-  new_name:
-    description: The name of the new virtual machine.
-    type: str
-  new_resource_group:
-    description: The resource group for the new machine or disks. It must exist.
-    type: str
-  size:
-    description: The size of the new machine, when it is to be another than that of the source.
-    type: str
-  network_interfaces:
-    description:
-      - Ids of existing network interfaces for the new machine. The first becomes the primary one.
-    type: list
-    elements: str
-  subnet_id:
-    description:
-      - The subnet in which the new machine gets one network interface of its own.
-      - Without this and O(network_interfaces), it is the subnet of the source machine's primary interface.
-    type: str
   tags:
     description: Tags for the new machine and its disks, added to those of the source.
     type: dict
-  start:
-    description: Whether the new machine is left running. If not, it is deallocated after its creation.
-    type: bool
-    default: true
-  zone:
-    description: The availability zone of the new machine or disks. By default that of the source machine.
-    type: str
   disk_name_pattern:
     description:
       - The names of the new disks, with the placeholders V({vm}) (the new machine, or the one in place),
@@ -141,6 +124,7 @@ options:
 extends_documentation_fragment:
   - vmguard.azure.azure
   - vmguard.azure.repository.optional
+  - vmguard.azure.new_machine
   - vmguard.azure.from_backup
   - vmguard.azure.wait
   - vmguard.azure.attributes
@@ -397,7 +381,7 @@ failure:
 from ..module_utils._module import Task, run_module
 from ..module_utils._restore.engine import restore
 from ..module_utils._restore.options import ARGUMENT_SPEC, bandwidth, check, request_of
-from ..module_utils._restore.request import Outcome
+from ..module_utils._restore.request import Outcome, Telling
 from ..module_utils._restore.source.backup import BackupWanted, find_backup
 from ..module_utils._restore.source.restore_point import PointWanted
 from ..module_utils._restore.targets.files import FilesRequest, restore_files
@@ -417,7 +401,7 @@ def _backup_wanted(task: Task, **more: object) -> BackupWanted:
     )
 
 
-def _from_backup(task: Task) -> Outcome:
+def _from_backup(task: Task, write: Telling) -> Outcome:
     params = task.params
     with Uploader(
         task.repository(),
@@ -426,10 +410,10 @@ def _from_backup(task: Task) -> Outcome:
         bandwidth=bandwidth(params),
     ) as uploader:
         wanted = _backup_wanted(task, fill=uploader.fill, subscription=task.arm.subscription_id)
-        return restore(task.arm, wanted, request_of(params), task.write, task.clock)
+        return restore(task.arm, wanted, request_of(params), write, task.clock)
 
 
-def _from_restore_point(task: Task) -> Outcome:
+def _from_restore_point(task: Task, write: Telling) -> Outcome:
     params = task.params
     wanted = PointWanted(
         group=params["resource_group"],
@@ -439,7 +423,7 @@ def _from_restore_point(task: Task) -> Outcome:
         restore_point=params["restore_point"],
         at=params["at"],
     )
-    return restore(task.arm, wanted, request_of(params), task.write, task.clock)
+    return restore(task.arm, wanted, request_of(params), write, task.clock)
 
 
 def _to_files(task: Task) -> dict:
@@ -467,9 +451,9 @@ def _act(task: Task) -> dict:
     if task.params["target"] == "files":
         return _to_files(task)
     backup = task.params["source"] == "backup"
-    outcome = _from_backup(task) if backup else _from_restore_point(task)
-    for warning in outcome.warnings:
-        task.warn(warning)
+    write = Telling(task.write, task.warn)
+    outcome = _from_backup(task, write) if backup else _from_restore_point(task, write)
+    write.tell(outcome.warnings)
     task.diff(outcome.before, outcome.after)
     return outcome.result(task.clock.now())
 

@@ -23,7 +23,7 @@ _IDENTITY = (
 )
 
 
-def _linux_vm(
+def linux_vm(
     os_disk: str, *data: dict[str, Any], number: int = 1, tags: dict[str, str] | None = None
 ) -> Entry:
     """A PUT of a machine with an OS disk that exists, and with these data disks."""
@@ -129,25 +129,25 @@ CHANGES: dict[str, tuple[str, list[Entry]]] = {
         "2022-11-01",
         [
             ("GET", VM),
-            _linux_vm("disk-1", _data_disk(0, name="disk-2", **_EMPTY, caching="ReadOnly")),
+            linux_vm("disk-1", _data_disk(0, name="disk-2", **_EMPTY, caching="ReadOnly")),
             POLL,
             ("GET", VM),
-            _linux_vm(
+            linux_vm(
                 "disk-1",
                 _data_disk(0, "disk-2", createOption="Empty"),
                 _data_disk(2, name="disk-3", **_EMPTY),
             ),
-            _linux_vm("disk-1", _data_disk(2, "disk-3", createOption="Empty")),
+            linux_vm("disk-1", _data_disk(2, "disk-3", createOption="Empty")),
             ("GET", VM),
-            _linux_vm(
+            linux_vm(
                 "disk-1",
                 _data_disk(2, "disk-3", createOption="Empty"),
                 _data_disk(0, "disk-2", createOption="Attach"),
             ),
-            _linux_vm("disk-1"),
-            _linux_vm("disk-1", _data_disk(0, "disk-2", createOption="Attach")),
+            linux_vm("disk-1"),
+            linux_vm("disk-1", _data_disk(0, "disk-2", createOption="Attach")),
             ("GET", VM),
-            _linux_vm(
+            linux_vm(
                 "disk-4",
                 _data_disk(
                     2,
@@ -196,13 +196,13 @@ CHANGES: dict[str, tuple[str, list[Entry]]] = {
             ("POST", f"{VM}/powerOff?skipShutdown=false"),
             MONITOR,
             ("GET", VM),
-            _linux_vm("disk-1"),
+            linux_vm("disk-1"),
             POLL,
             ("GET", VM),
         ],
     ),
     "vm_put_tags_only": (
         "2022-11-01",
-        [("GET", VM), _linux_vm("disk-1", tags={"owner": "me"}), ("GET", VM)],
+        [("GET", VM), linux_vm("disk-1", tags={"owner": "me"}), ("GET", VM)],
     ),
 }

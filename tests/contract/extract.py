@@ -17,20 +17,17 @@ from worlds import WORLDS
 
 _ABOUT = "Written by tests/contract/extract.py from recorded traffic; seen: scenario, its steps."
 _WIDTH = 96
-_SEGMENT = re.compile(
-    r"/(subscriptions|resourceGroups|virtualMachines|disks|snapshots|restorePointCollections"
-    r"|restorePoints|diskRestorePoints|extensions|locations|operations|DiskOperations|runCommands)"
-    r"/[^/]+"
-)
 
 
 def _operation(exchange: Exchange) -> str:
     """Method and path template, from the provider's name on."""
     if exchange.is_final_result:
         return "GET the final result of an operation"
-    path = _SEGMENT.sub(r"/\1/{}", exchange.path)
-    scope = "subscription: " if "resourceGroups" not in path else ""
-    return f"{exchange.method} {scope}{path.split('/Microsoft.Compute/')[1]}"
+    scope = "subscription: " if "/resourcegroups/" not in exchange.path.lower() else ""
+    provider, *parts = exchange.path.split("/providers/Microsoft.", 1)[1].split("/")
+    shown = ["{}" if number % 2 else part for number, part in enumerate(parts)]
+    shown = shown if provider == "Compute" else [f"Microsoft.{provider}", *shown]
+    return f"{exchange.method} {scope}{'/'.join(shown)}"
 
 
 def _variation(exchange: Exchange) -> str:

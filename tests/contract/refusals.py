@@ -7,7 +7,7 @@ A row of ``refusals*.yaml``:
 - ``config`` (optional): settings of the control interface for this row alone.
 - ``given`` (optional): what is there before, a list. An item is ``request``, ``body`` and the
   ``status`` that is expected, or ``control`` and ``body``, a request to the control interface
-  (``POST vms`` makes a machine at once).
+  (``POST vms`` makes a machine at once), or the name of one of the ``parts`` of any table.
 - ``request``: method and path below the subscription, with its ``api-version``; ``body``.
 - ``status``, ``code`` and ``message`` (its start) of the answer; without ``code`` it has no body.
   ``target`` and ``gateway`` (who refuses: Resource Manager or the provider) where they are known.
@@ -15,12 +15,13 @@ A row of ``refusals*.yaml``:
 
 In paths, bodies and messages ``{subscription}`` stands for ``/subscriptions/<id>``, ``{group}``
 for the path of the row's own resource group below it, ``{compute}`` and ``{network}`` for those
-of the providers in it. ``parts`` beside the rows is a place for YAML anchors.
+of the providers in it. ``bodies`` beside the rows is a place for YAML anchors.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,15 @@ _OTHERS = "2024-05-01"
 
 
 def load(folder: Path = FOLDER) -> list[dict[str, Any]]:
-    """The rows of all tables."""
-    files = sorted(folder.glob("refusals*.yaml"))
-    return [row for file in files for row in yaml.safe_load(file.read_text())["refusals"]]
+    """The rows of all tables, with the parts that they name."""
+    tables = [yaml.safe_load(file.read_text()) for file in sorted(folder.glob("refusals*.yaml"))]
+    parts = {name: step for table in tables for name, step in table.get("parts", {}).items()}
+    rows = [row for table in tables for row in table["refusals"]]
+    for row in rows:
+        row["given"] = [
+            parts[item] if isinstance(item, str) else item for item in row.get("given", ())
+        ]
+    return rows
 
 
 class Asker(Player):
@@ -176,8 +183,11 @@ def _check_error(row: Mapping[str, Any], headers: Mapping[str, str], body: Any) 
 
 
 def _check_unchanged(held: dict[str, Any], now: dict[str, Any], target: str | None) -> None:
-    """Nothing is other than before; but what an operation failed to make or change may say so."""
-    for found in (held, now):
-        if target is not None:
-            found.pop(target, None)
-    assert now == held
+    """Nothing is other than before, but for what an operation failed to make, and what it has."""
+    if target is not None:
+        its = {name for name, body in now.items() if target in json.dumps(body).lower()}
+        held, now = (
+            {name: body for name, body in found.items() if name not in its} for found in (held, now)
+        )
+    changed = [name for name in {**held, **now} if held.get(name) != now.get(name)]
+    assert not changed, f"changed: {changed}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from player import DISK_RESTORE_POINT, Step
@@ -41,6 +41,11 @@ class Names:
         text = _SUBSCRIPTION.sub(f"/subscriptions/{self._subscription}", text)
         return _NAMED.sub(lambda found: f"/{found[1]}/{self._name(found[1], found[2])}", text)
 
+    def in_subscription(self, body: Any) -> Any:
+        """A JSON body with local Azure's subscription, and all else as it is."""
+        text = _SUBSCRIPTION.sub(f"/subscriptions/{self._subscription}", json.dumps(body))
+        return json.loads(text)
+
     def adapt_body(self, body: Any) -> Any:
         """A JSON body with local Azure's ids, and with its names of the disks that they name."""
         return self._rename(json.loads(self.adapt(json.dumps(body))))
@@ -64,14 +69,19 @@ class Names:
 
 
 def steps(
-    exchanges: Iterable[Exchange], subscription: str, hooked: Iterable[int] = ()
+    exchanges: Iterable[Exchange],
+    subscription: str,
+    hooked: Iterable[int] = (),
+    bodies: Mapping[int, Any] | None = None,
 ) -> list[Step]:
     """The steps that ask local Azure the same.
+
+    ``bodies`` are those of requests whose own were not recorded, with the project's names.
 
     Raises:
         ValueError: for a poll of an operation that nothing before it starts.
     """
-    names = Names(subscription)
+    names, bodies = Names(subscription), bodies or {}
     exchanges = list(exchanges)
     for exchange in exchanges:  # a disk has its name before its id is first seen
         names.adapt(f"{exchange.path}?{json.dumps(exchange.body)}")
@@ -88,7 +98,9 @@ def steps(
         open_operation = exchange.started_id
         path = names.adapt(exchange.path) + f"?{exchange.query}"
         body = None
-        if exchange.body is not None:
+        if number in bodies:
+            body = names.in_subscription(bodies[number])
+        elif exchange.body is not None:
             body = names.adapt_body(exchange.body)
         found.append(Step(number, exchange.shape, "request", exchange.method, path, body))
     return found

@@ -19,7 +19,9 @@ from entries import (
     created,
     resource_id,
 )
+from lifecycles import LIFECYCLES
 from player import DISK_RESTORE_POINT, Step
+from refused import REFUSED
 from shapes import Shape
 
 _COLLECTION = "restorePointCollections/collection-1"
@@ -79,6 +81,8 @@ _EXPAND_POINTS = "?$expand=restorePoints"
 # The api-version of each scenario and its steps, in the order of their numbers.
 SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
     **CHANGES,
+    **LIFECYCLES,
+    **REFUSED,
     "disk_from_disk_restore_point": (
         "2023-04-02",
         [
@@ -335,7 +339,7 @@ SCENARIOS: dict[str, tuple[str, list[Entry]]] = {
 
 def _absolute(path: str, version: str) -> str:
     scope, colon, rest = path.partition(":")
-    if path.startswith("@"):
+    if path.startswith(("/", "@")):
         full = path
     elif colon and scope == "subscription":
         full = f"{SUBSCRIPTION}/providers/Microsoft.Compute/{rest}"

@@ -23,7 +23,7 @@ def test_recording(recording: str) -> None:
         player = Player(local)
         world.prepare(player)
         exchanges = load([recording])[recording]
-        steps = replay.steps(exchanges, player.subscription, world.hooks)
+        steps = replay.steps(exchanges, player.subscription, world.hooks, world.bodies)
         assert len(steps) == len(exchanges) > 0
         outcomes = player.play(steps, world.hooks)
         player.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from .arm.governance import Governance
+
 UNLIMITED = 1_000_000
 FOREVER = 1e9
 
@@ -43,6 +45,7 @@ class Limits:
     sas_per_snapshot_family: int = 5
     snapshot_copies_in_parallel: int = 100
     cores: int = UNLIMITED
+    page_size: int = UNLIMITED
 
 
 @dataclass
@@ -64,11 +67,13 @@ class Refusals:
     trusted_launch_of_a_copy: bool = False
 
 
-Group = Durations | Limits | RetryAfter | Refusals
+Group = Durations | Limits | RetryAfter | Refusals | Governance
 
 
-def _checked(target: Group, group: str, name: str, value: Any) -> float:
+def _checked(target: Group, group: str, name: str, value: Any) -> Any:
     """The value of a setting, checked: seconds may be fractions where they are durations."""
+    if isinstance(target, Governance):
+        return target.checked(name, value)
     if name not in {item.name for item in fields(target)}:
         raise ValueError(f"There is no setting {name!r} in {group}.")
     is_switch = isinstance(value, bool)
@@ -100,6 +105,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     retry_after: RetryAfter = field(default_factory=RetryAfter)
     refusals: Refusals = field(default_factory=Refusals)
+    governance: Governance = field(default_factory=Governance)
 
     def update(self, changes: dict[str, Any]) -> None:
         """Set values by group, for example ``{"limits": {"restore_points_per_hour": 3}}``.
@@ -109,7 +115,7 @@ class Config:
         Raises:
             ValueError: for a group or a name that does not exist, or a value that is of another kind.
         """
-        accepted: list[tuple[Group, str, float]] = []
+        accepted: list[tuple[Group, str, Any]] = []
         for group, values in changes.items():
             target = getattr(self, group, None)
             if not isinstance(target, Group):
@@ -157,6 +163,7 @@ def profile(name: str) -> Config:
                 restore_points_per_hour=3,
                 restore_point_copies_per_hour=3,
                 snapshots_per_disk_5_minutes=7,
+                page_size=200,
             ),
             retry_after=RetryAfter(
                 disk_write=2, disk_poll=10, vm_write=10, vm_poll=50, throttled=60

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from .arm.authorization import Authorization, Role
 from .arm.resources import Resource
 from .arm.router import Call, Handler, Router
 from .audit import Audit
@@ -49,9 +50,17 @@ def _checked(handler: Handler) -> Handler:
 class Control:
     """Virtual machines from image files, guest writes, the clock, faults, the audit."""
 
-    def __init__(self, state: State, identity: Identity, audit: Audit, faults: Faults) -> None:
+    def __init__(
+        self,
+        state: State,
+        identity: Identity,
+        authorization: Authorization,
+        audit: Audit,
+        faults: Faults,
+    ) -> None:
         self._state = state
         self._identity = identity
+        self._authorization = authorization
         self._audit = audit
         self._faults = faults
 
@@ -68,6 +77,9 @@ class Control:
             ("GET", "config", self._show_config),
             ("PATCH", "config", self._configure),
             ("POST", "credentials", self._credential),
+            ("GET", "roles", self._show_roles),
+            ("PUT", "roles", self._set_roles),
+            ("DELETE", "roles", self._forget_roles),
             ("GET", "faults", self._show_faults),
             ("POST", "faults", self._add_fault),
             ("DELETE", "faults", self._clear_faults),
@@ -192,6 +204,22 @@ class Control:
             expiry = self._state.clock.now() + timedelta(seconds=float(expires_in))
         self._identity.clients.setdefault(body["client_id"], {})[body["secret"]] = expiry
         return _json({"client_id": body["client_id"]}, 201)
+
+    def _show_roles(self, call: Call) -> Response:  # noqa: ARG002 - a handler
+        return _json(self._authorization.public())
+
+    def _set_roles(self, call: Call) -> Response:
+        """What a client may do from now on: what these roles name, and nothing else."""
+        body = call.body()
+        roles = body["roles"]
+        if not isinstance(roles, list):
+            raise _bad("roles is a list of roles.")
+        self._authorization.assign(str(body["client_id"]), [Role.read(role) for role in roles])
+        return _json(self._authorization.public())
+
+    def _forget_roles(self, call: Call) -> Response:
+        self._authorization.everything(call.request.query["client_id"])
+        return _json(self._authorization.public())
 
     def _show_faults(self, call: Call) -> Response:  # noqa: ARG002 - a handler
         return _json([fault.public() for fault in self._faults.all()])

@@ -102,6 +102,12 @@ class ControlClient:
     def configure(self, **groups: dict[str, Any]) -> None:
         self.call("PATCH", "config", groups)
 
+    def login(self, client_id: str, secret: str, roles: list[dict[str, Any]] | None = None) -> None:
+        """Make a login; with ``roles`` (name, actions, scope) it may do what they name and nothing else."""
+        self.call("POST", "credentials", {"client_id": client_id, "secret": secret})
+        if roles is not None:
+            self.call("PUT", "roles", {"client_id": client_id, "roles": roles})
+
     def fault(self, pattern: str, kind: str = "status", **more: Any) -> None:
         self.call("POST", "faults", {"pattern": pattern, "kind": kind, **more})
 

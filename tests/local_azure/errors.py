@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .http_types import Response, json_response
 
@@ -13,7 +14,8 @@ class ArmError(Exception):
 
     ``gateway`` errors come from Resource Manager itself (compact JSON and
     ``x-ms-failure-cause``), all others from the resource provider. ``target`` is the property or
-    parameter that is at fault, where the service names it.
+    parameter that is at fault, where the service names it, and ``details`` are the errors behind
+    this one.
     """
 
     def __init__(
@@ -25,6 +27,8 @@ class ArmError(Exception):
         gateway: bool = False,
         headers: Mapping[str, str] | None = None,
         target: str | None = None,
+        details: Sequence[Mapping[str, Any]] = (),
+        inner: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -33,10 +37,18 @@ class ArmError(Exception):
         self.gateway = gateway
         self.headers = dict(headers or {})
         self.target = target
+        self.details = details
+        self.inner = inner
 
-    def body(self) -> dict[str, dict[str, str]]:
-        error = {"code": self.code, "message": self.message}
-        return {"error": error if self.target is None else {**error, "target": self.target}}
+    def body(self) -> dict[str, dict[str, Any]]:
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.target is not None:
+            error["target"] = self.target
+        if self.details:
+            error["details"] = list(self.details)
+        if self.inner is not None:
+            error["innererror"] = self.inner
+        return {"error": error}
 
     def response(self) -> Response:
         if not self.gateway:

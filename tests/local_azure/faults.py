@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .http_types import Request, Response
+from .recorded_answers import RECORDED
 
 KINDS = (
     "status", "reset", "truncate", "fail_operation", "delay", "delay_answer", "lost_answer",
-    "omit_range",
+    "omit_range", "omit_operation",
 )  # fmt: skip
 _HELD_BEFORE = ("status", "reset", "delay")
 
@@ -30,7 +31,9 @@ class Fault:
             operation that the request starts end as Failed; ``delay`` does the work after
             ``seconds``, whether or not the client is still there; ``delay_answer`` does the work
             and answers after ``seconds``; ``omit_range`` leaves the first range out of a list of
-            page ranges.
+            page ranges; ``omit_operation`` does the work and answers without the headers of the
+            operation that it began.
+        answer: the name of a recorded refusal, for ``status`` instead of the numbers and words.
         nth: the first matching request that it hits, from 1.
         times: how many matching requests in a row; 0: all from ``nth`` on.
         seconds: how long the request is held: before the work by ``status``, ``reset`` and
@@ -45,6 +48,7 @@ class Fault:
     status: int = 500
     code: str = "InternalServerError"
     message: str = "An injected fault."
+    answer: str | None = None
     retry_after: int | None = None
     seconds: float = 0.0
     seen: int = 0
@@ -63,6 +67,11 @@ class Fault:
                 f"The pattern {self.pattern!r} is not a regular expression: {error}."
             ) from error
 
+        if self.answer is not None and (self.kind != "status" or self.answer not in RECORDED):
+            raise ValueError(
+                f"The answer {self.answer!r} is none of {', '.join(RECORDED)}, or the fault is not"
+                " of kind status."
+            )
         _check_numbers(self)
 
     def strikes(self, request: Request) -> bool:
@@ -113,6 +122,16 @@ def omit_range(response: Response) -> Response:
         return response
     body = _RANGE.sub(b"", response.body, count=1)
     return Response(200, {**response.headers, "Content-Length": str(len(body))}, body)
+
+
+def omit_operation(response: Response) -> Response:
+    """The same answer without what tells where its operation is."""
+    kept = {
+        name: value
+        for name, value in response.headers.items()
+        if name.lower() not in ("azure-asyncoperation", "location", "retry-after")
+    }
+    return Response(response.status, kept, response.body)
 
 
 class Faults:

@@ -10,13 +10,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 class Headers(dict[str, str]):
-    """Header names looked up in lower case; the caller's spelling is not kept."""
+    """Names of headers or of a query's parameters, looked up in lower case and kept so."""
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__((name.lower(), value) for name, value in items)
 
     def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
         return super().get(name.lower(), default)
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name.lower() if isinstance(name, str) else name)
 
 
 @dataclass
@@ -31,7 +37,7 @@ class Request:
     def __post_init__(self) -> None:
         parts = urlsplit(self.target)
         self.path = parts.path
-        self.query: dict[str, str] = dict(parse_qsl(parts.query, keep_blank_values=True))
+        self.query = Headers(parse_qsl(parts.query, keep_blank_values=True))
 
     def json(self) -> Any:
         """The body as JSON, ``{}`` where it is empty.

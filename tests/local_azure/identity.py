@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import uuid
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,6 +17,7 @@ from .arm.router import Call, Router
 from .clock import Clock
 from .config import Config
 from .errors import ArmError
+from .federation import Federation
 from .http_types import Request, Response
 from .storage.blob_errors import StorageError
 
@@ -38,6 +40,11 @@ def _form(request: Request) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(text).items()}
 
 
+def object_id(client: str) -> str:
+    """The id of an application's service principal, which is another one than its client id."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, client))
+
+
 class Identity:
     """The token service of one tenant. ``clients`` maps a client id to its secrets and their expiry."""
 
@@ -50,6 +57,7 @@ class Identity:
         self.clients: dict[str, dict[str, datetime | None]] = {
             config.client_id: {config.secret: None}
         }
+        self.federation = Federation(config.client_id, clock)
 
     def routes(self, router: Router) -> None:
         router.add("GET", "/metadata/endpoints", self._metadata)
@@ -161,6 +169,9 @@ class Identity:
                 f"Application with identifier '{client}' was not found in the directory '{tenant}'."
             )
             return self._deny(400, "unauthorized_client", 700016, text)
+        if "client_assertion" in form:
+            refused = self.federation.refusal(client, form)
+            return self._deny(*refused) if refused else None
         if secret not in secrets:
             text = (
                 "Invalid client secret provided. Ensure the secret being sent in the request is the"
@@ -218,8 +229,8 @@ class Identity:
             "exp": now + seconds,
             "appid": client,
             "idtyp": "app",
-            "oid": client,
-            "sub": client,
+            "oid": object_id(client),
+            "sub": object_id(client),
             "tid": self._config.tenant,
             "ver": "1.0",
         }
@@ -265,8 +276,11 @@ class Identity:
         payload = text.split(".")[1]
         return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request) -> dict[str, Any]:
         """Refuse a management request without a valid token.
+
+        Returns:
+            The claims of the token: whose it is.
 
         Raises:
             ArmError: Azure's 401 with its WWW-Authenticate header.
@@ -290,6 +304,7 @@ class Identity:
                 "InvalidAuthenticationTokenAudience",
                 "The access token has been obtained for wrong audience or resource.",
             )
+        return claims
 
     def _unauthorized(self, code: str, message: str) -> ArmError:
         challenge = (

@@ -13,6 +13,9 @@ from .network_model import (
     NIC_TYPE,
     SUBNET_TYPE,
     VNET_TYPE,
+    check_etag,
+    check_subnet,
+    default_rules,
     interfaces_in,
     network_id,
     new_etag,
@@ -61,6 +64,7 @@ class Network:
 
         def patch(call: Call) -> Response:
             found = self._need(call, kind)
+            check_etag(call, found)
             found.body["tags"] = call.body().get("tags") or {}
             touch(found)
             return json_response(200, self._answer(found))
@@ -95,7 +99,9 @@ class Network:
             )  # fmt: skip
         body["location"] = body["location"].replace(" ", "").lower()
         call.params["group"] = group.name
-        return body, self._state.resources.get(self._id(call, kind))
+        old = self._state.resources.get(self._id(call, kind))
+        check_etag(call, old)
+        return body, old
 
     def _answer(self, resource: Resource) -> dict[str, Any]:
         body = resource.answer()
@@ -107,6 +113,10 @@ class Network:
             ]
             if users:
                 body["properties"]["ipConfigurations"] = users
+        if resource.type.endswith("/publicIPAddresses"):
+            configuration = self._configuration_with(resource.id)
+            if configuration is not None:
+                body["properties"]["ipConfiguration"] = {"id": configuration}
         return body
 
     def _subnets(self, vnet: Resource) -> list[Resource]:
@@ -127,21 +137,23 @@ class Network:
             )
         for name in ("provisioningState", "resourceGuid", "virtualNetworkPeerings"):
             asked.pop(name, None)
-        if subnets is not None and old is not None:
-            self._drop_subnets(old, {item["name"].lower() for item in subnets})
+        kept = {item["name"].lower() for item in subnets or []}
+        gone = [item for item in self._subnets(old) if item.name.lower() not in kept] if old else []
+        if subnets is None:
+            gone = []  # assumed: left out, they stay
+        for item in gone:
+            self._check_unused(item)
+        for item in subnets or []:
+            check_subnet(call["name"], item["name"], item.get("properties") or {}, space)
         vnet = new_vnet(
             self._state, subscription=call["subscription"], group=call["group"], name=call["name"],
             location=body["location"], address_prefixes=space, extra=asked, tags=body.get("tags"),
         )  # fmt: skip
+        for item in gone:
+            self._state.resources.remove(item.id)
         for item in subnets or []:
             new_subnet(self._state, vnet, item["name"], item.get("properties") or {})
         return json_response(200 if old else 201, self._answer(vnet))
-
-    def _drop_subnets(self, vnet: Resource, kept: set[str]) -> None:
-        for subnet in self._subnets(vnet):
-            if subnet.name.lower() not in kept:
-                self._check_unused(subnet)
-                self._state.resources.remove(subnet.id)
 
     def _check_unused(self, subnet: Resource) -> None:
         users = [item["id"] for _interface, item in interfaces_in(self._state, subnet.id)]
@@ -179,6 +191,7 @@ class Network:
     def _put_subnet(self, call: Call) -> Response:
         old = self._subnet(call)
         asked = call.body().get("properties") or {}
+        check_etag(call, old)
         subnet = new_subnet(self._state, self._vnet(call), call["name"], asked)
         return json_response(200 if old else 201, self._answer(subnet))
 
@@ -235,15 +248,17 @@ class Network:
                 "name": call["name"], "id": identity, "etag": new_etag(),
                 "type": f"Microsoft.Network/{kind}", "location": body["location"], **kept,
             }  # fmt: skip
+            if kind == "publicIPAddresses":
+                answer["sku"] = {"name": "Standard", "tier": "Regional", **(body.get("sku") or {})}
             guid = old.properties["resourceGuid"] if old else new_guid()
             answer["properties"] = {
-                **_plain_defaults(kind, body), **(body.get("properties") or {}),
+                **_plain_defaults(kind, identity, body), **(body.get("properties") or {}),
                 "provisioningState": "Succeeded", "resourceGuid": guid,
             }  # fmt: skip
             made = self._state.resources.put(
                 Resource(identity, f"Microsoft.Network/{kind}", answer)
             )
-            return json_response(200 if old else 201, made.answer())
+            return json_response(200 if old else 201, self._answer(made))
 
         return put
 
@@ -268,6 +283,15 @@ class Network:
 
         return delete
 
+    def _configuration_with(self, identity: str) -> str | None:
+        """The IP configuration that has a public address."""
+        for nic in self._state.resources.of_type(NIC_TYPE):
+            for item in nic.properties["ipConfigurations"]:
+                held = item["properties"].get("publicIPAddress") or {}
+                if held.get("id", "").lower() == identity.lower():
+                    return item["id"]
+        return None
+
     def _user(self, identity: str) -> str | None:
         """The interface that refers to a security group or a public address."""
         for nic in self._state.resources.of_type(NIC_TYPE):
@@ -281,9 +305,9 @@ class Network:
         return None
 
 
-def _plain_defaults(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+def _plain_defaults(kind: str, identity: str, body: dict[str, Any]) -> dict[str, Any]:
     if kind == "networkSecurityGroups":
-        return {"securityRules": [], "defaultSecurityRules": []}
+        return {"securityRules": [], "defaultSecurityRules": default_rules(identity)}
     properties = body.get("properties") or {}
     made = {"publicIPAllocationMethod": "Dynamic", "publicIPAddressVersion": "IPv4",
             "idleTimeoutInMinutes": 4, "ipTags": []}  # fmt: skip

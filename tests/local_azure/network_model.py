@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from .arm.resources import Resource, new_guid
+from .arm.router import Call
 from .errors import ArmError
 from .state import State
 
@@ -30,6 +31,53 @@ def new_etag() -> str:
 def touch(resource: Resource) -> None:
     """Give a resource that changed a new etag."""
     resource.body["etag"] = new_etag()
+
+
+def check_etag(call: Call, held: Resource | None) -> None:
+    """Refuse a change by somebody who has read something else; assumed for ``If-None-Match``.
+
+    Code and status are quoted in cloud-provider-azure#9729, the words are those of the compute
+    provider.
+
+    Raises:
+        ArmError: 412.
+    """
+    wanted, unwanted = (call.request.headers.get(name) for name in ("if-match", "if-none-match"))
+    etag = None if held is None else held.body.get("etag")
+    if wanted is not None and (held is None or wanted not in ("*", etag)):
+        text = f"Etag provided in if-match header {wanted} does not match etag {etag} of resource."
+        raise ArmError(412, "PreconditionFailed", text)
+    if unwanted == "*" and held is not None:
+        text = f"If-None-Match is '*', and {held.id} exists."
+        raise ArmError(412, "PreconditionFailed", text)
+
+
+# Name, priority, direction, source, destination, access.
+_DEFAULT_RULES = (
+    ("AllowVnetInBound", 65000, "Inbound", "VirtualNetwork", "VirtualNetwork", "Allow"),
+    ("AllowAzureLoadBalancerInBound", 65001, "Inbound", "AzureLoadBalancer", "*", "Allow"),
+    ("DenyAllInBound", 65500, "Inbound", "*", "*", "Deny"),
+    ("AllowVnetOutBound", 65000, "Outbound", "VirtualNetwork", "VirtualNetwork", "Allow"),
+    ("AllowInternetOutBound", 65001, "Outbound", "*", "Internet", "Allow"),
+    ("DenyAllOutBound", 65500, "Outbound", "*", "*", "Deny"),
+)
+
+
+def default_rules(group_id: str) -> list[dict[str, Any]]:
+    """The rules that every network security group has."""
+    return [
+        {
+            "name": name, "id": f"{group_id}/defaultSecurityRules/{name}", "etag": new_etag(),
+            "type": "Microsoft.Network/networkSecurityGroups/defaultSecurityRules",
+            "properties": {
+                "provisioningState": "Succeeded", "protocol": "*", "access": access,
+                "priority": priority, "direction": direction, "sourcePortRange": "*",
+                "destinationPortRange": "*", "sourceAddressPrefix": source,
+                "destinationAddressPrefix": destination,
+            },
+        }
+        for name, priority, direction, source, destination, access in _DEFAULT_RULES
+    ]  # fmt: skip
 
 
 def prefixes(subnet: Resource) -> list[str]:
@@ -243,15 +291,7 @@ def new_subnet(state: State, vnet: Resource, name: str, asked: dict[str, Any]) -
         ArmError: when its prefix is missing, malformed or outside the network.
     """
     identity = f"{vnet.id}/subnets/{name}"
-    given = [asked["addressPrefix"]] if asked.get("addressPrefix") else asked.get("addressPrefixes")
-    if not given:
-        raise ArmError(
-            400,
-            "InvalidRequestFormat",
-            f"Subnet {name} has neither addressPrefix nor addressPrefixes.",
-        )
-    for prefix in given:
-        _check_prefix(vnet, name, prefix)
+    check_subnet(vnet.name, name, asked, vnet.properties["addressSpace"]["addressPrefixes"])
     properties = {
         "provisioningState": "Succeeded",
         **{
@@ -285,15 +325,31 @@ def _network(prefix: str, where: str) -> ipaddress.IPv4Network | ipaddress.IPv6N
         ) from error  # fmt: skip
 
 
-def _check_prefix(vnet: Resource, name: str, prefix: str) -> None:
-    space = vnet.properties["addressSpace"]["addressPrefixes"]
-    network = _network(prefix, f"{vnet.id}/subnets/{name}")
-    ranges = [ipaddress.ip_network(item) for item in space]
+def check_subnet(vnet: str, name: str, asked: dict[str, Any], space: list[str]) -> None:
+    """Refuse a subnet whose prefixes are missing, malformed or outside the space of its network.
+
+    Raises:
+        ArmError: 400.
+    """
+    given = [asked["addressPrefix"]] if asked.get("addressPrefix") else asked.get("addressPrefixes")
+    if not given:
+        raise ArmError(
+            400,
+            "InvalidRequestFormat",
+            f"Subnet {name} has neither addressPrefix nor addressPrefixes.",
+        )
+    for prefix in given:
+        _check_prefix(vnet, name, prefix, space)
+
+
+def _check_prefix(vnet: str, name: str, prefix: str, space: list[str]) -> None:
+    network = _network(prefix, f"{vnet}/subnets/{name}")
+    ranges = [_network(item, vnet) for item in space]
     if not any(item.version == network.version and network.subnet_of(item) for item in ranges):  # type: ignore[arg-type]
         raise ArmError(
             400,
             "NetcfgInvalidSubnet",
-            f"Subnet '{name}' is not valid in virtual network '{vnet.name}'.",
+            f"Subnet '{name}' is not valid in virtual network '{vnet}'.",
         )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from .arm.filters import filtered
 from .arm.operations import COMPUTE_OPERATIONS
 from .arm.resources import Resource, new_guid
 from .arm.router import GROUP, SUBSCRIPTION, Call, Router
@@ -136,16 +137,9 @@ class ResourceGroups:
         if "group" in call.params:
             self._need(call)
         found = self._tracked(call["subscription"], call.params.get("group"))
-        wanted = re.search(
-            r"resourceType eq '([^']+)'", call.request.query.get("$filter", ""), re.I
-        )
         shown = ("id", "name", "type", "sku", "location", "zones", "identity", "managedBy", "tags")
-        value = [
-            {key: item.body[key] for key in shown if key in item.body}
-            for item in found
-            if wanted is None or item.type.lower() == wanted[1].lower()
-        ]
-        return json_response(200, {"value": value})
+        value = [{key: item.body[key] for key in shown if key in item.body} for item in found]
+        return json_response(200, {"value": filtered(value, call.request.query.get("$filter"))})
 
     def _tracked(self, subscription: str, group: str | None) -> Iterator[Resource]:
         """Resources with a life of their own: no groups, and nothing inside of another resource."""
@@ -170,7 +164,8 @@ class ResourceGroups:
 
     def _list(self, call: Call) -> Response:
         found = self._state.resources.of_type(GROUP_TYPE, subscription=call["subscription"])
-        return json_response(200, {"value": [item.answer() for item in found]})
+        value = filtered([item.answer() for item in found], call.request.query.get("$filter"))
+        return json_response(200, {"value": value})
 
     def _exists(self, call: Call) -> Response:
         return Response(204 if self._state.resources.get(self._id(call)) else 404)

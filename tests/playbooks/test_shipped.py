@@ -76,9 +76,13 @@ def inventory(stage: Stage, tmp_path: Path) -> Callable[..., tuple[str, str]]:
     return write
 
 
+# It protects nothing, and asks Azure the same again each time: test_prove.py.
+ASKS = {"prove_azure"}
+
+
 def test_every_shipped_playbook_has_a_case() -> None:
     shipped = {path.stem for path in (tree.ROOT / "playbooks").glob("*.yml")}
-    assert {case.playbook for cases in CASES.values() for case in cases} == shipped
+    assert {case.playbook for cases in CASES.values() for case in cases} == shipped - ASKS
 
 
 @pytest.mark.parametrize("cases", CASES.values(), ids=CASES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from local_azure.launcher import LocalAzure
 from tools import tree
 
 _CALLBACKS = Path(__file__).with_name("callbacks")
+# The programs of another ansible-core than that of the tests, which `make cores` names.
+PROGRAMS = Path(os.environ.get("VMGUARD_ANSIBLE") or Path(sys.executable).parent)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run_playbook(
         (home / "ansible.cfg").touch()
         extra = home / "variables.json"
         extra.write_text(json.dumps(variables or {}))
-        program = Path(sys.executable).with_name("ansible-playbook")
+        program = PROGRAMS / "ansible-playbook"
         rc, stdout = _finish(
             [str(program), "--extra-vars", f"@{extra}", *options, str(playbook)],
             {**_environment(local, home, record), **(environment or {})},
@@ -140,7 +143,7 @@ def _environment(local: LocalAzure, home: Path, record: Path) -> dict[str, str]:
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
         "ANSIBLE_NOCOLOR": "true",
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_PYTHON_INTERPRETER": str(PROGRAMS / "python"),
         "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
         "HOME": str(home),
         "PLAYBOOK_RECORD": str(record),

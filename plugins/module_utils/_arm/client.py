@@ -12,15 +12,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from .._azure_errors import from_azure
 from .._clock import Deadline, SystemClock
 from .._errors import NotFound, OperationFailed, missing_library
 from .._login.clouds import PATIENCE
+from .._requirements import require
 from .noticing import noticing_policy
+from .pipeline import policy_chain
 from .read_only import read_only_policy
-from .throttling import retry_policy
+from .recording import recorder_of, recording_policy
+from .versions import pins_of
 from .waiting import operation_polling, wait_until
 
 FINAL_STATES = ("Succeeded", "Failed", "Canceled")
@@ -30,11 +33,6 @@ def _raw(pipeline_response: Any, _deserialized: Any, _headers: Any) -> Any:
     """The JSON of an answer, None where it has no body."""
     response = pipeline_response.http_response
     return response.json() if response.text() else None
-
-
-# Options of a request that azure-core is not to repeat: by the time it does, minutes later, what the
-# request was worked out from may not be so any more. The caller looks again first.
-ONCE: dict[str, Any] = {"retry_total": 0}
 
 
 class ArmClient:
@@ -68,12 +66,19 @@ class ArmClient:
         self._compute: Any = None
         self._plain: Any = None
 
-    def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"retry_policy": retry_policy(self.deadline), **PATIENCE}
+    def _settings(self, moniker: str) -> dict[str, Any]:
+        below = []
         if self._read_only:
-            settings["per_retry_policies"] = [read_only_policy()]
+            below = [read_only_policy()]
         elif self._on_write is not None:
-            settings["per_retry_policies"] = [noticing_policy(self._on_write)]
+            below = [noticing_policy(self._on_write)]
+        if recorder := recorder_of(self.login):
+            # Below the others: what they refuse was never sent.
+            below.append(recording_policy(recorder))
+        settings: dict[str, Any] = {
+            "policies": policy_chain(self.login, self.deadline, below, moniker),
+            **PATIENCE,
+        }
         if self._transport is not None:
             settings["transport"] = self._transport
         return settings
@@ -82,17 +87,16 @@ class ArmClient:
     def compute(self) -> Any:
         """The ComputeManagementClient, made when first used."""
         if self._compute is None:
+            require("azure-mgmt-compute")
             try:
-                from azure.mgmt.compute import ComputeManagementClient
+                from azure.mgmt import compute
             except ImportError as error:
                 raise missing_library("azure-mgmt-compute", "to talk to Azure") from error
-            cloud = self.login.cloud
-            self._compute = ComputeManagementClient(
+            self._compute = compute.ComputeManagementClient(
                 self.login.credential,
                 self.subscription_id,
-                base_url=cloud.resource_manager,
-                credential_scopes=[cloud.scope],
-                **self._settings(),
+                base_url=self.login.cloud.resource_manager,
+                **self._settings(f"mgmt-compute/{compute.__version__}"),
             )
         return self._compute
 
@@ -100,24 +104,20 @@ class ArmClient:
     def plain(self) -> Any:
         """A pipeline for the few reads outside Microsoft.Compute."""
         if self._plain is None:
-            from azure.core.pipeline import policies
-            from azure.mgmt.core import ARMPipelineClient
-            from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
+            require("azure-mgmt-compute")  # azure-mgmt-core comes with it
+            import azure.mgmt.core
 
-            cloud = self.login.cloud
-            settings = self._settings()
-            chain = [
-                policies.RequestIdPolicy(),
-                policies.UserAgentPolicy(),
-                settings.pop("retry_policy"),
-                ARMChallengeAuthenticationPolicy(self.login.credential, cloud.scope),
-                *settings.pop("per_retry_policies", []),
-            ]
-            self._plain = ARMPipelineClient(cloud.resource_manager, policies=chain, **settings)
+            self._plain = azure.mgmt.core.ARMPipelineClient(
+                self.login.cloud.resource_manager,
+                **self._settings(f"mgmt-core/{azure.mgmt.core.__version__}"),
+            )
         return self._plain
 
-    def get(self, resource_id: str, api_version: str) -> dict[str, Any]:
+    def get(self, resource_id: str, api_version: str = "") -> dict[str, Any]:
         """Any resource by its id.
+
+        Args:
+            api_version: for a kind that ``versions`` does not pin; for others that one counts.
 
         Raises:
             NotFound, AuthError, AzureError, ConnectionFailed: as Azure answers.
@@ -127,7 +127,8 @@ class ArmClient:
 
         try:
             base = self.login.cloud.resource_manager.rstrip("/")
-            request = HttpRequest("GET", f"{base}{resource_id}?api-version={api_version}")
+            version = api_version or pins_of(resource_id)[0]
+            request = HttpRequest("GET", f"{base}{resource_id}?api-version={version}")
             response = self.plain.send_request(request)
             if response.status_code != 200:
                 raise HttpResponseError(response=response)
@@ -178,9 +179,16 @@ class ArmClient:
         body: dict[str, Any] | None = None,
         wait: bool = True,
         final_state_via: str | None = None,
+        once: bool = False,
         **options: Any,
     ) -> Any:
         """Start a long-running operation and, by default, wait for its end.
+
+        Args:
+            once: send the request a single time, and raise for each refusal and for each lost
+                connection what the pipeline would otherwise try again. For what creates something
+                that was looked for before: who looked looks again, and then sends again. What
+                follows the request, as looking for its end, is repeated as ever.
 
         Returns:
             What it ends with (the resource, ``{"accessSAS": ...}``), or None; without ``wait``
@@ -193,6 +201,8 @@ class ArmClient:
         if body is not None:
             args = (*args, _json(body))
             options["content_type"] = "application/json"
+        if once:
+            options["retry_total"] = 0
         polling: Any = False
         if wait:
             polling = operation_polling(
@@ -219,10 +229,9 @@ class ArmClient:
         body = response.json()
         if not wait:
             return body
-        parts = urlsplit(response.request.url)
-        api_version = parse_qs(parts.query)["api-version"][0]
+        path = urlsplit(response.request.url).path
         seen = self.wait_until(
-            lambda: self.get(parts.path, api_version),
+            lambda: self.get(path),
             lambda found: _state(found) in FINAL_STATES,
             operation=verb_phrase(operation),
             resource=resource,

@@ -14,7 +14,6 @@ from .._login.layers import profile_names
 from .._login.login import NOT_FOUND_CODES, Login, resolve_login, token_claims
 from .client import ArmClient
 
-SUBSCRIPTION_API = "2022-12-01"
 # Seconds for retries; whoever asks whether Azure is there does not want to wait for it.
 PATIENCE = 60
 
@@ -103,7 +102,7 @@ def _of_subscription(login: Login, clock: Any) -> dict[str, Any]:
             hint="Name its id in subscription_id, AZURE_SUBSCRIPTION_ID or the profile.",
         )
     client = ArmClient(login, clock=clock, wait_timeout=PATIENCE, read_only=True)
-    found = client.get(f"/subscriptions/{login.subscription_id}", SUBSCRIPTION_API)
+    found = client.get(f"/subscriptions/{login.subscription_id}")
     return {
         "subscription_name": found.get("displayName"),
         "subscription_state": found.get("state"),

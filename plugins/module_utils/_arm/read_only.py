@@ -15,8 +15,7 @@ READS = frozenset(("GET", "HEAD", "OPTIONS"))
 def read_only_policy() -> Any:
     """A pipeline policy that raises WriteRefused for every request that is not a read.
 
-    It sits below the retries and below the registration of resource providers, so that nothing
-    another policy sends on its own gets past it.
+    It sits below the retries, so that nothing another policy sends on its own gets past it.
     """
     from azure.core.pipeline.policies import SansIOHTTPPolicy
 

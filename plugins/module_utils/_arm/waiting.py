@@ -69,8 +69,10 @@ def operation_polling(
                 raise timed_out(
                     operation, resource, deadline.seconds, self._operation.get_polling_url()
                 )
-            asked = self._pipeline_response.http_response.headers.get("Retry-After")
-            deadline.pause(float(asked) if asked and asked.isdigit() else self._pauses.next())
+            asked = self._pipeline_response.http_response.headers.get("Retry-After") or ""
+            seconds = float(asked) if asked.isdigit() else 0.0
+            # 0 s is no pace: Azure would be asked without a pause until the deadline.
+            deadline.pause(seconds or self._pauses.next())
 
     return DeadlinePolling()
 

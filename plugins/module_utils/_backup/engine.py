@@ -188,7 +188,7 @@ class Backup:
             try:
                 outcome = self._make(machine, owner, run, planned, ledger, lease)
             except BaseException as error:
-                self._undo_or_keep(machine, run, ledger, error)
+                _tell_left(error, self._undo_or_keep(machine, run, ledger, error))
                 raise
             self._commit(outcome.backup, ledger)
             outcome.deleted = self._prune(history, owner, outcome, lease)
@@ -218,15 +218,15 @@ class Backup:
 
     def _undo_or_keep(
         self, machine: Machine, run: str, ledger: Ledger, error: BaseException
-    ) -> None:
-        """Take away what a failed run made, unless the next one can go on with it."""
+    ) -> list[housekeeping.Kept]:
+        """Take away what a failed run made, unless the next one can go on with it; what is left."""
         too_slow = isinstance(error, OperationTimeout) and not self._captured
         if too_slow and unfinished.is_filled_slowly(machine):
             unfinished.explain(error, run)
-        else:
-            self._undo(ledger)
+            return []
+        return self._undo(ledger)
 
-    def _undo(self, ledger: Ledger) -> None:
+    def _undo(self, ledger: Ledger) -> list[housekeeping.Kept]:
         """Take away what a failed run made in Azure. What cannot be taken away stays in the ledger."""
         self._arm.deadline.ensure(UNDO_SECONDS)
         failed = housekeeping.remove_all(self._arm, ledger.made)
@@ -234,6 +234,7 @@ class Backup:
         failed += housekeeping.revoke_all(self._arm, still.intersection(ledger.opened))
         if not failed:
             ledger.close()
+        return failed
 
     def _commit(self, backup: Manifest, ledger: Ledger) -> None:
         """Write the manifest. Where the storage did not confirm it, look whether it is there.
@@ -247,7 +248,7 @@ class Backup:
         except BaseException as error:
             committed = self._is_committed(backup)
             if committed is False:
-                self._undo(ledger)
+                _tell_left(error, self._undo(ledger))
             elif committed is None and isinstance(error, VmguardError):
                 error.hint = (
                     f"Whether the backup {backup.id} is committed cannot be told while the storage"
@@ -442,3 +443,12 @@ def _of_several_moments(machine: Machine) -> InputError:
 
 def _wished(image: DiskImage) -> str:
     return "incremental" if image.asked == "auto" else image.asked
+
+
+def _tell_left(error: BaseException, left: list[housekeeping.Kept]) -> None:
+    """Add to a failure what the run made in Azure and could not take away again."""
+    if left and isinstance(error, VmguardError):
+        error.message = (
+            f"{error.message.rstrip('.')}. Of what the run had made,"
+            f" {' '.join(kept.why for kept in left)} The machine's next backup tries again."
+        )

@@ -23,8 +23,8 @@ from .request import RESTORE_POINT, BackupRequest
 
 NETWORK_API_VERSION = "2022-11-01"
 Raw = dict[str, Any]
-# Without these there is nothing to take a snapshot of.
-_NO_SNAPSHOT = ("UnmanagedDisk", "EphemeralOSDisk")
+# There is nothing to take a snapshot of, or nothing that would start from it.
+_NO_SNAPSHOT = ("UnmanagedDisk", "EphemeralOSDisk", "ConfidentialVM")
 _AT_REST = ("stopped", "deallocated")
 # With these, its blocks can be read through a private endpoint alone.
 PRIVATE = ("NetworkAccessPrivate", "PublicNetworkAccessDisabled")
@@ -140,7 +140,7 @@ def read_machine(arm: ArmClient, request: BackupRequest) -> Machine:
         NotFound: there is no such machine.
         InputError: a disk to exclude does not exist, none is left, or some cannot be read.
     """
-    vm = get_vm(arm, request.group, request.vm, instance_view=True)
+    vm = get_vm(arm, request.group, request.vm, instance_view=True, user_data=True)
     resources = disks_of(arm, [vm])
     asked = excluded_on_request(vm, request.exclude_disks)
     disks, excluded, blocked = [], [], []

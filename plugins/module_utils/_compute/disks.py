@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._arm.client import ONCE, ArmClient
+from .._arm.client import ArmClient
 from .._errors import InputError, NotFound
 from .ids import ResourceId
 from .storage_profile import disk_entries, disk_id
@@ -77,7 +77,7 @@ def create_disk(arm: ArmClient, disk_id: str, body: Raw, answered: Callable[[Any
     group, name = _address(arm, disk_id)
     return arm.run(
         "disks.begin_create_or_update", disk_id, group, name, body=body,
-        raw_response_hook=lambda answer: answered(answer.http_response.headers), **ONCE,
+        raw_response_hook=lambda answer: answered(answer.http_response.headers), once=True,
     )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def update_disk(
     return arm.run(
         "disks.begin_update", disk_id, group, name, body=body,
         raw_response_hook=lambda answer: answered(answer.http_response.headers),
-        **(ONCE if once else {}),
+        once=once,
     )  # fmt: skip
 
 

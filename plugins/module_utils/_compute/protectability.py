@@ -17,6 +17,7 @@ Finding = dict[str, str]
 
 APPLICATION = "application"
 CRASH = "crash"
+CONFIDENTIAL = "ConfidentialVM"
 _V2_SKUS = {
     "ultrassd": ("UltraDiskInCrashMode", "an Ultra disk"),
     "premiumv2": ("PremiumV2DiskInCrashMode", "a Premium SSD v2 disk"),
@@ -39,9 +40,14 @@ def disk_findings(
         each; an empty list where nothing is in the way.
     """
     name = vm_disk.get("name") or "(without a name)"
-    findings = [*_unmanaged(vm_disk, name), *_ephemeral(vm_disk, name), *_shared(disk, name)]
+    findings = [
+        *_unmanaged(vm_disk, name),
+        *_ephemeral(vm_disk, name),
+        *_shared(disk, name),
+        *_confidential(vm, name),
+    ]
     if consistency_mode == CRASH:
-        findings += _crash_mode(disk, vm_disk, vm, name)
+        findings += _crash_mode(disk, vm_disk, name)
     return findings
 
 
@@ -57,7 +63,11 @@ def export_findings(disk: Raw | None, vm_disk: Raw) -> list[Finding]:
     """
     told = (disk or {}).get("properties", {})
     name = vm_disk.get("name") or (disk or {}).get("name") or "(without a name)"
-    return [*_sectors(disk, vm_disk, name), *access_findings(told, f"disk {name}")]
+    return [
+        *_sectors(disk, vm_disk, name),
+        *_disk_encryption(disk, vm_disk, name),
+        *access_findings(told, f"disk {name}"),
+    ]
 
 
 def access_findings(told: Raw, what: str) -> list[Finding]:
@@ -94,6 +104,21 @@ def sector_size(disk: Raw | None, vm_disk: Raw) -> int:
 def is_v2(sku: str | None) -> bool:
     """Whether it is Ultra or Premium SSD v2."""
     return _family(sku) in _V2_SKUS
+
+
+def is_confidential(described: Raw | None) -> bool:
+    """Whether a machine's properties, or what a restore point says of them, are a confidential VM's."""
+    security = (described or {}).get("securityProfile") or {}
+    return security.get("securityType") == CONFIDENTIAL
+
+
+def uses_disk_encryption(disk: Raw | None) -> bool:
+    """Whether Azure Disk Encryption encrypts a disk inside the guest.
+
+    Since 2018 its settings are the disk's own (azure-cli#7059).
+    """
+    told = ((disk or {}).get("properties") or {}).get("encryptionSettingsCollection") or {}
+    return bool(told.get("enabled"))
 
 
 def _family(sku: str | None) -> str:
@@ -155,7 +180,33 @@ def _shared(disk: Raw | None, name: str) -> list[Finding]:
     ]
 
 
-def _crash_mode(disk: Raw | None, vm_disk: Raw, vm: Raw, name: str) -> list[Finding]:
+def _confidential(vm: Raw, name: str) -> list[Finding]:
+    if not is_confidential(vm.get("properties")):
+        return []
+    return [
+        _finding(
+            "ConfidentialVM",
+            f"Disk {name} belongs to a confidential VM, of which Azure has no restore points, and whose"
+            " disks do not start without its guest state: protect its data from inside the guest.",
+        )
+    ]
+
+
+def _disk_encryption(disk: Raw | None, vm_disk: Raw, name: str) -> list[Finding]:
+    by_vm = (vm_disk.get("encryptionSettings") or {}).get("enabled")
+    if not (by_vm or uses_disk_encryption(disk)):
+        return []
+    return [
+        _finding(
+            "AzureDiskEncryption",
+            f"Azure Disk Encryption encrypts disk {name} inside the guest: an image of it is ciphertext,"
+            " its keys stay in the key vault, and a restore to a machine is refused. Use restore points"
+            " and restore them as disks, or encrypt at host in place of it.",
+        )
+    ]
+
+
+def _crash_mode(disk: Raw | None, vm_disk: Raw, name: str) -> list[Finding]:
     findings = []
     if vm_disk.get("writeAcceleratorEnabled"):
         findings.append(
@@ -173,15 +224,6 @@ def _crash_mode(disk: Raw | None, vm_disk: Raw, vm: Raw, name: str) -> list[Find
                 reason,
                 f"Disk {name} is {kind}, which crash-consistent restore points do not support:"
                 " exclude it, or use the mode application.",
-            )
-        )
-    security = vm.get("properties", {}).get("securityProfile") or {}
-    if security.get("securityType") == "ConfidentialVM":
-        findings.append(
-            _finding(
-                "ConfidentialVMInCrashMode",
-                f"Disk {name} belongs to a confidential VM, for which there are no crash-consistent"
-                " restore points: use the mode application.",
             )
         )
     return findings

@@ -28,22 +28,26 @@ def vm_id(arm: ArmClient, group: str, name: str) -> str:
     return resource_id(arm.subscription_id, group, VM_TYPE, name)
 
 
-def get_vm(arm: ArmClient, group: str, name: str, instance_view: bool = False) -> Raw:
-    """One VM; with ``instance_view`` also its power state and its agent's.
+def get_vm(
+    arm: ArmClient, group: str, name: str, instance_view: bool = False, *, user_data: bool = False
+) -> Raw:
+    """One VM; with ``instance_view`` also its power state and its agent's, and its user data if asked.
 
     Raises:
         NotFound: there is no such VM (the message names those that there are), or no such group.
     """
     try:
-        return _read(arm, group, name, instance_view)
+        return _read(arm, group, name, instance_view=instance_view, user_data=user_data)
     except NotFound as error:
         raise _no_vm(arm, group, name, error) from error
 
 
-def find_vm(arm: ArmClient, group: str, name: str, instance_view: bool = False) -> Raw | None:
+def find_vm(
+    arm: ArmClient, group: str, name: str, instance_view: bool = False, *, user_data: bool = False
+) -> Raw | None:
     """Like ``get_vm``, but None where there is no such VM, or no such group."""
     try:
-        return _read(arm, group, name, instance_view)
+        return _read(arm, group, name, instance_view=instance_view, user_data=user_data)
     except NotFound:
         return None
 
@@ -166,8 +170,11 @@ def no_group(arm: ArmClient, group: str, error: NotFound) -> NotFound:
     )
 
 
-def _read(arm: ArmClient, group: str, name: str, instance_view: bool) -> Raw:
-    options = {"expand": "instanceView"} if instance_view else {}
+def _read(arm: ArmClient, group: str, name: str, *, instance_view: bool, user_data: bool) -> Raw:
+    # User data comes only when it is asked for, alone or beside the instance view (recorded).
+    wanted = [name for name, asked in
+              (("instanceView", instance_view), ("userData", user_data)) if asked]  # fmt: skip
+    options = {"expand": ",".join(wanted)} if wanted else {}
     return arm.read("virtual_machines.get", vm_id(arm, group, name), group, name, **options)
 
 

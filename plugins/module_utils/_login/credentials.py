@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, missing_library
+from .._requirements import require
 from .clouds import PATIENCE, PUBLIC, Cloud
 
 # The Azure CLI starts in one to ten seconds, on a busy controller with many forks in more.
@@ -19,6 +20,7 @@ CLI_SECONDS = 60
 
 
 def _identity() -> Any:
+    require("azure-identity")
     try:
         from azure import identity
     except ImportError as error:
@@ -29,11 +31,11 @@ def _identity() -> Any:
 
 
 def application_credential(values: Mapping[str, str], cloud: Cloud) -> Any:
-    """A service principal with a secret or a certificate; asks for no token yet.
+    """A service principal with its proof; asks for no token yet.
 
     Args:
-        values: ``tenant``, ``client_id``, and ``secret`` or ``x509_certificate_path`` (with
-            ``thumbprint`` if it is to be checked).
+        values: ``tenant``, ``client_id``, and ``secret``, ``x509_certificate_path`` (with
+            ``thumbprint`` if it is to be checked) or ``federated_token_file``.
 
     Raises:
         InputError: a value is malformed, or the certificate cannot be used.
@@ -46,14 +48,38 @@ def application_credential(values: Mapping[str, str], cloud: Cloud) -> Any:
         "disable_instance_discovery": cloud.authority != PUBLIC.authority,
         **PATIENCE,
     }
-    if "secret" not in values:
+    if "x509_certificate_path" in values and "secret" not in values:
         return _certificate_credential(identity, values, settings)
     try:
+        if "secret" not in values:
+            return identity.WorkloadIdentityCredential(
+                tenant_id=values["tenant"],
+                client_id=values["client_id"],
+                token_file_path=_readable(values["federated_token_file"]),
+                **settings,
+            )
         return identity.ClientSecretCredential(
             values["tenant"], values["client_id"], values["secret"], **settings
         )
     except ValueError as error:
-        raise _malformed(error, values["secret"]) from None
+        raise _malformed(error, values.get("secret", "")) from None
+
+
+def _readable(path: str) -> str:
+    """The file of a token, looked at: azure-identity raises a bare OSError for one that is not there."""
+    try:
+        told = "" if Path(path).read_text(encoding="utf-8").strip() else "it is empty"
+    except OSError as error:
+        told = str(error.strerror)
+    except UnicodeDecodeError:
+        told = "it is no text"
+    if told:
+        raise InputError(
+            f"The token of the workload identity cannot be read from {path}: {told}.",
+            hint="AZURE_FEDERATED_TOKEN_FILE names the file that the cluster writes the token to;"
+            " check that the pod has the label and the service account for workload identity.",
+        )
+    return path
 
 
 def machine_credential(client_id: str | None) -> Any:

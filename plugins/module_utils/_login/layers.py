@@ -31,10 +31,15 @@ VARIABLES = {
     "secret": "AZURE_SECRET",
     "x509_certificate_path": "AZURE_X509_CERTIFICATE_PATH",
     "thumbprint": "AZURE_THUMBPRINT",
+    "federated_token_file": "AZURE_FEDERATED_TOKEN_FILE",
     "cloud_environment": "AZURE_CLOUD_ENVIRONMENT",
 }
-# How an application proves that it is who it says.
-PROOFS = frozenset(("secret", "x509_certificate_path"))
+# The names of the Azure SDKs, which workload identity sets as well; ours go first.
+SDK_VARIABLES = {"tenant": "AZURE_TENANT_ID", "secret": "AZURE_CLIENT_SECRET"}
+# How an application proves that it is who it says. A token of workload identity has no option: the
+# platform names its file in the environment.
+TOKEN_FILE = "federated_token_file"  # noqa: S105 - an option's name
+PROOFS = frozenset(("secret", "x509_certificate_path", TOKEN_FILE))
 PROFILE_VARIABLE = "AZURE_PROFILE"
 FILE_VARIABLE = "AZURE_CREDENTIAL_FILE"
 SOURCE_VARIABLE = "ANSIBLE_AZURE_AUTH_SOURCE"
@@ -58,7 +63,8 @@ def options_layer(given: Mapping[str, Any]) -> Layer:
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:
     """The environment variables that are set and not empty."""
-    values = {key: environ[name] for key, name in VARIABLES.items() if environ.get(name)}
+    names = [*SDK_VARIABLES.items(), *VARIABLES.items()]
+    values = {key: environ[name] for key, name in names if environ.get(name)}
     return Layer("env", "the environment", values)
 
 

@@ -25,7 +25,9 @@ from .clouds import Cloud, Fetch, resolve_cloud
 from .credentials import application_credential, cli_credential, machine_credential
 from .layers import (
     PROOFS,
+    SDK_VARIABLES,
     SOURCE_VARIABLE,
+    TOKEN_FILE,
     VARIABLES,
     Layer,
     environment_layer,
@@ -55,7 +57,7 @@ class Login:
         tenant, client_id: None where the source does not know them (msi, cli).
         cloud: endpoints and scope.
         source: where the principal comes from: ``options``, ``env``, ``credential_file``,
-            ``cli`` or ``msi``.
+            ``cli``, ``msi`` or ``workload_identity``.
         profile: the profile that was used, None without one.
     """
 
@@ -98,11 +100,13 @@ def resolve_login(
         raise InputError(
             f"There is no auth_source {auth_source!r}: it is one of {_or(AUTH_SOURCES)}."
         )
-    if auth_source in ("cli", "msi"):
+    if auth_source in ("cli", "msi", "workload_identity"):
         _refuse_foreign(given, auth_source)
         layers = [options_layer(given), environment_layer(environ)]
         if auth_source == "cli":
             return _cli_login(layers, environ, home, fetch, require_subscription)
+        if auth_source == "workload_identity":
+            return _workload_login(layers, fetch, require_subscription)
         return _msi_login(layers, fetch, require_subscription)
     layers = login_layers(auth_source, given, environ, home)
     values, principal = merge(layers)
@@ -173,7 +177,31 @@ def _application_login(
     )
 
 
+def _workload_login(layers: list[Layer], fetch: Fetch | None, require_subscription: bool) -> Login:
+    """The identity that a cluster gives to a workload; ``client_id`` chooses among several.
+
+    The token is the workload's, not an application's: it counts for each that trusts it.
+    """
+    values, _principal = merge(layers)
+    values = {key: value for key, value in values.items() if key not in PROOFS}
+    if file := layers[1].values.get(TOKEN_FILE):
+        values[TOKEN_FILE] = file
+    return _application_login(
+        values, Layer("workload_identity", "", values), layers, fetch, require_subscription
+    )
+
+
 def _missing(names: list[str], principal: Layer, layers: list[Layer]) -> InputError:
+    if principal.source == "workload_identity":
+        names = [TOKEN_FILE if name == "secret" else name for name in names]
+        named = [SDK_VARIABLES.get(name, VARIABLES[name]) for name in names]
+        return InputError(
+            f"There is no workload identity: {_and(named)} {'is' if len(names) == 1 else 'are'}"
+            " not set.",
+            code="LoginIncomplete",
+            hint="The cluster sets AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID and AZURE_TENANT_ID"
+            " in a pod with workload identity; another one's can be named in client_id and tenant.",
+        )
     looked = [f"{name} ({VARIABLES[name]})" for name in names]
     ours = "login" if principal.source == "options" else f"login from {principal.place}"
     hint = "An application logs in with client_id, secret (or x509_certificate_path) and tenant."

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -15,8 +14,8 @@ from .._compute.disk_access import revoke
 from .._compute.disks import delete_disk, find_disk
 from .._compute.ids import same_id
 from .._errors import Conflict, InputError, VmguardError
-from . import journal as records
 from .journal import Journal
+from .lock import OnDisk
 from .plan import (
     CONTENT_TAG,
     FILLING,
@@ -155,7 +154,7 @@ class Reconciler:
         for bearer_id, bearer in bearers.items():
             if bearer_id in self._carriers:
                 continue
-            journal = records.read_tags(bearer_id, tags_of(bearer))
+            journal = OnDisk(self._arm, bearer_id).journal(bearer)
             mine = {made.lower() for made in journal.made} if journal else set()
             if journal and (journal.run == run or one.id.lower() in mine):
                 self._carriers.add(bearer_id)
@@ -237,7 +236,10 @@ def remove_disk(arm: ArmClient, disk_id: str) -> None:
     try:
         delete_disk(arm, disk_id)
     except Conflict:
-        # What was written of it is no disk, and ending the access says so.
-        with contextlib.suppress(VmguardError):
+        try:
             revoke(arm, disk_id)
+        except VmguardError as error:
+            if getattr(error, "status", None) == 403:
+                raise  # who may not end the access cannot delete the disk
+            # What was written of it is no disk, and ending the access says so.
         delete_disk(arm, disk_id)

@@ -17,10 +17,10 @@ from .plan import Point
 from .request import Outcome, Request, Write
 from .source.backup import BackupWanted, find_backup
 from .source.restore_point import PointWanted, find_point
+from .steps import describe_vm
 from .targets.disks import restore_disks
 from .targets.in_place import restore_in_place
 from .targets.new_vm import restore_new_vm
-from .undo import describe_vm
 
 # Somebody else may finish between planning and beginning.
 _ATTEMPTS = 3

@@ -25,7 +25,7 @@ from .._compute.virtual_machines import find_vm, update_vm
 from .._errors import AzureError, ConnectionFailed, VmguardError
 from . import journal as records
 from .journal import Journal
-from .plan import Raw, tags_of
+from .plan import Raw, foreign_tags, tags_of
 
 # Seconds that a run waits, once it has written its record where Azure cannot tell who came first, for
 # another that read before; who needs longer than that to write has to look again.
@@ -175,6 +175,12 @@ class OnDisk(Carrier):
             ) from error
 
 
+def same_disk(one: Raw, other: Raw) -> bool:
+    """Whether a disk is the same one, and not a later one of its name."""
+    has, had = one.get("properties") or {}, other.get("properties") or {}
+    return has.get("uniqueId") == had.get("uniqueId")
+
+
 class Lock:
     """A record that is held, renewed while disks are filled, and removed as the commit.
 
@@ -223,7 +229,7 @@ class Lock:
                 self._clock.sleep(_PAUSE * min(attempt, _LONGEST))
         if self._took > SETTLE:
             # Another run may have taken over and be done: its tags are overwritten now.
-            self.abandon(keep=False)
+            self._withdraw(seen)
             raise PlanOutdated(
                 f"Azure took {self._took:.0f} s to write the record of this restore.",
                 resource=self.carrier.id,
@@ -382,16 +388,24 @@ class Lock:
                     hint="Run the task again: it goes on from what is there.",
                 )
         if self._late is not None:
-            self._withdraw()
+            self._withdraw(seen)
             raise self._late
 
-    def _withdraw(self) -> None:
-        """Take the record away that came late: what it lies on may be another run's finished disk."""
+    def _withdraw(self, before: Raw) -> None:
+        """Take the record away that came late: what it lies on may be another run's finished disk.
+
+        A disk that was made since ``before`` was read also loses the tags that say what it holds: they are
+        those of the disk before it.
+        """
         with contextlib.suppress(VmguardError):
             seen = self._need()
             there = self.carrier.journal(seen)
-            if there is not None and self._is_mine(there):
-                self.carrier.write(seen, records.strip_tags(tags_of(seen)))
+            if there is None or not self._is_mine(there):
+                return
+            left = records.strip_tags(tags_of(seen))
+            if not same_disk(seen, before):
+                left = foreign_tags(seen)
+            self.carrier.write(seen, left)
 
     def _atomic(self, seen: Raw) -> bool:
         return isinstance(self.carrier, OnMachine) and bool(seen.get("etag"))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 vmguard contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests for virtual machines: a new one of a restore point, other disks for an existing one."""
+"""The disks in requests for virtual machines: of a new one, or other disks for an existing one."""
 
 from __future__ import annotations
 
@@ -11,46 +11,10 @@ from .._compute.ids import same_id
 from .._compute.storage_profile import Lun, attached_disks, disk_id, role
 from .._errors import VmguardError
 from .journal import Place
-from .plan import DiskPlan, Point, Raw
+from .plan import DiskPlan, Raw
 
-NETWORK_API_VERSION = "2022-11-01"
-# Kept from the source while it exists: a restore point does not hold them.
-_FROM_SOURCE = (
-    "licenseType",
-    "securityProfile",
-    "additionalCapabilities",
-    "diagnosticsProfile",
-    "userData",
-)
-
-
-def new_body(
-    point: Point,
-    disks: list[DiskPlan],
-    *,
-    source_vm: Raw | None,
-    size: str | None,
-    network: Raw,
-    tags: dict[str, str],
-    zones: list[str] | None,
-) -> Raw:
-    """The request for a virtual machine that is what the restore point holds."""
-    metadata = point.metadata
-    properties: Raw = {
-        "hardwareProfile": {"vmSize": size or metadata["hardwareProfile"]["vmSize"]},
-        "storageProfile": storage_profile(disks),
-        "networkProfile": network,
-    }
-    for name in _FROM_SOURCE:
-        kept = metadata.get(name) or (source_vm or {}).get("properties", {}).get(name)
-        if kept:
-            properties[name] = kept
-    body: Raw = {"location": point.location, "tags": tags, "properties": properties}
-    if zones:
-        body["zones"] = zones
-    if (source_vm or {}).get("plan"):
-        body["plan"] = source_vm["plan"]
-    return body
+# Newer versions of the API take IOPS and MB/s as a wish: what was read before may be old by then.
+_OF_THE_DISK = ("diskSizeGB", "toBeDetached", "diskIOPSReadWrite", "diskMBpsReadWrite")
 
 
 def storage_profile(disks: list[DiskPlan]) -> Raw:
@@ -76,25 +40,6 @@ def attachment(disk: DiskPlan) -> Raw:
     if disk.source.write_accelerator:
         entry["writeAcceleratorEnabled"] = True
     return entry
-
-
-def interfaces(ids: list[str]) -> Raw:
-    """A network profile of existing interfaces; the first is the primary one."""
-    return {
-        "networkInterfaces": [
-            {"id": one, "properties": {"primary": number == 0}} for number, one in enumerate(ids)
-        ]
-    }
-
-
-def interface_in(subnet_id: str, vm: str) -> Raw:
-    """A network profile that lets Azure make one interface in a subnet, with the machine's life."""
-    address = {"name": "ipconfig1", "properties": {"primary": True, "subnet": {"id": subnet_id}}}
-    interface = {
-        "name": f"{vm}-nic",
-        "properties": {"primary": True, "deleteOption": "Delete", "ipConfigurations": [address]},
-    }
-    return {"networkApiVersion": NETWORK_API_VERSION, "networkInterfaceConfigurations": [interface]}
 
 
 class MachineChanged(VmguardError):
@@ -223,7 +168,7 @@ def _os_entry(held: Raw, arriving: Raw) -> Raw:
 
 
 def _sendable(entry: Raw) -> Raw:
-    """An attachment that Azure takes back: size and SKU belong to the disk, not to the request."""
-    kept = {key: value for key, value in entry.items() if key not in ("diskSizeGB", "toBeDetached")}
+    """An attachment that Azure takes back: size, SKU and speed belong to the disk, not to the request."""
+    kept = {key: value for key, value in entry.items() if key not in _OF_THE_DISK}
     kept["managedDisk"] = {"id": disk_id(entry)}
     return kept

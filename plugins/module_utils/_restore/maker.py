@@ -24,7 +24,7 @@ from .._errors import AzureError, ConnectionFailed, InputError, VmguardError, Wa
 from . import journal as records
 from .disks import UPLOADING, Standing, State, differs, lacking, remove_disk, state_of
 from .journal import Journal
-from .lock import SETTLE
+from .lock import SETTLE, same_disk
 from .plan import (
     CONTENT_TAG,
     FILLING,
@@ -34,6 +34,7 @@ from .plan import (
     DiskPlan,
     Fill,
     Raw,
+    foreign_tags,
     made_by_run,
     run_tag,
     tags_of,
@@ -249,7 +250,10 @@ class Maker:
                 if not may_repeat(error) or attempt == _MOST_CHANGES:
                     raise
                 self._arm.deadline.pause(_PAUSE)
-            seen = get_disk(self._arm, planned.id)
+            before, seen = seen, get_disk(self._arm, planned.id)
+            if not same_disk(before, seen):
+                disown(self._arm, seen, tags_of(before).get(RUN_TAG, ""))
+                raise _overtaken(planned, seen)
         raise AzureError(
             f"Azure accepted the properties of the disk {planned.name}, but it does not have them.",
             code="DiskNotFinished",
@@ -268,8 +272,7 @@ class Maker:
 
     def _confirmed(self, planned: DiskPlan, disk: Raw) -> Raw:
         fresh = find_disk(self._arm, planned.id)
-        unique = "uniqueId"
-        if fresh is None or fresh["properties"].get(unique) != disk["properties"].get(unique):
+        if fresh is None or not same_disk(fresh, disk):
             raise AzureError(
                 f"The disk {planned.name} was {'deleted' if fresh is None else 'replaced by another'}"
                 " while the restore worked.",
@@ -317,8 +320,7 @@ def disown(arm: ArmClient, seen: Raw, tag: str) -> None:
     tags = tags_of(seen)
     if tags.get(RUN_TAG) != tag:
         return
-    ours = (RUN_TAG, IDENTITY_TAG, CONTENT_TAG)
-    left = {name: text for name, text in records.strip_tags(tags).items() if name not in ours}
+    left = foreign_tags(seen)
     with contextlib.suppress(VmguardError):
         update_disk(arm, seen["id"], {"tags": left}, once=True)
 

@@ -39,6 +39,15 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "new_name": {"type": "str"},
     "new_resource_group": {"type": "str"},
     "size": {"type": "str"},
+    "plan": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "product": {"type": "str", "required": True},
+            "publisher": {"type": "str", "required": True},
+            "promotion_code": {"type": "str"},
+        },
+    },
     "network_interfaces": {"type": "list", "elements": "str"},
     "subnet_id": {"type": "str"},
     "tags": {"type": "dict"},
@@ -94,8 +103,17 @@ def request_of(params: Params) -> Request:
         network_interfaces=params["network_interfaces"] or [],
         tags={name: str(value) for name, value in (params["tags"] or {}).items()},
         disk_sizes=params["disk_sizes"] or {},
+        plan=_plan(params["plan"]),
         **{name: params[name] for name in same},
     )
+
+
+def _plan(asked: Params | None) -> Params | None:
+    """A marketplace plan as Azure names its members."""
+    names = {"promotion_code": "promotionCode"}
+    return asked and {
+        names.get(name, name): value for name, value in asked.items() if value is not None
+    }
 
 
 def bandwidth(params: Params) -> float | None:

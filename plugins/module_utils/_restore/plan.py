@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._compute.ids import ResourceId, check_name, same_id
-from .._compute.storage_profile import access_properties, role
+from .._compute.storage_profile import role
 from .._errors import InputError
 from .._repository.manifest import DiskImage, Manifest
 
@@ -58,6 +58,7 @@ class SourceDisk:
     write_accelerator: bool
     encryption_set_id: str | None
     os_type: str | None = None
+    encryption_type: str | None = None
     image: DiskImage | None = field(default=None, repr=False)
 
     @property
@@ -287,51 +288,6 @@ def check_distinct(disks: list[DiskPlan]) -> None:
             )
 
 
-def plan_disk(
-    source: SourceDisk,
-    point: Point,
-    disk_id: str,
-    *,
-    tags: dict[str, str],
-    original: Raw | None,
-    zones: list[str] | None,
-    sku: str | None,
-    encryption_set_id: str | None,
-    size_gb: int | None = None,
-) -> DiskPlan:
-    """A disk of a disk restore point, or one to write an image into.
-
-    What the disk it replaces was set to (network access, encryption at rest, tags) is kept where
-    that disk still exists and nothing else was asked for.
-    """
-    kept = (original or {}).get("properties") or {}
-    wanted = access_properties(kept)
-    size = size_gb or source.size_gb
-    if size and (not source.image or size > source.size_gb):
-        wanted["diskSizeGB"] = size
-    properties: Raw = {"creationData": _creation(source)}
-    if not source.image:
-        properties.update(wanted)
-    if source.lun is None:
-        properties["osType"] = source.os_type
-        properties.update(_os_disk_facts(point.metadata))
-    set_id = encryption_set_id or source.encryption_set_id
-    if set_id:
-        kind = (kept.get("encryption") or {}).get("type")
-        if not kind or kind == "EncryptionAtRestWithPlatformKey":
-            kind = "EncryptionAtRestWithCustomerKey"
-        properties["encryption"] = {"type": kind, "diskEncryptionSetId": set_id}
-    body: Raw = {
-        "location": point.location,
-        "sku": {"name": sku or source.sku},
-        "tags": {**foreign_tags(original), **tags},
-        "properties": properties,
-    }
-    if zones:
-        body["zones"] = zones
-    return DiskPlan(source, disk_id, body, wanted)
-
-
 def foreign_tags(original: Raw | None) -> dict[str, str]:
     """The tags of a disk or machine without those of restores."""
     return {
@@ -339,12 +295,6 @@ def foreign_tags(original: Raw | None) -> dict[str, str]:
         for name, value in tags_of(original).items()
         if not name.startswith(IDENTITY_TAG)
     }
-
-
-def _creation(source: SourceDisk) -> Raw:
-    if source.image:
-        return {"createOption": "Upload", "uploadSizeBytes": source.image.size + VHD_FOOTER}
-    return {"createOption": "Restore", "sourceResourceId": source.disk_restore_point_id}
 
 
 def wanted_sizes(disks: list[SourceDisk], sizes: Raw) -> dict[int | None, int]:
@@ -371,16 +321,6 @@ def wanted_sizes(disks: list[SourceDisk], sizes: Raw) -> dict[int | None, int]:
                 )
             found[disk.lun] = size
     return found
-
-
-def _os_disk_facts(metadata: Raw) -> Raw:
-    facts: Raw = {}
-    if metadata.get("hyperVGeneration"):
-        facts["hyperVGeneration"] = metadata["hyperVGeneration"]
-    security = (metadata.get("securityProfile") or {}).get("securityType")
-    if security == "TrustedLaunch":
-        facts["securityProfile"] = {"securityType": security}
-    return facts
 
 
 def select(

@@ -6,17 +6,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
 from .._arm.client import ArmClient
-from .._compute.disks import find_disk
-from .._compute.ids import ResourceId, resource_id
+from .._compute.ids import ResourceId, resource_id, same_location
 from .._compute.restore_point_collections import get_collection, source_id
+from .._compute.storage_profile import Lun
 from .._compute.virtual_machines import find_vm
 from .._errors import InputError, NotFound
 from . import plan
+from .disk_request import TRUSTED_LAUNCH, Wishes, plan_disk
+from .facts import Facts, read_facts
+from .losses import disk_losses, trusted_launch_note
 from .plan import DiskPlan, Point, Raw, SourceDisk
+from .refusals import Known, refuse_impossible
 from .request import Request
-from .source.backup import elsewhere, original_disk, source_of
+from .source.backup import elsewhere, source_of
 
 # Run, content and replacement tags, and a record of up to 64 disks.
 _TAGS_OF_A_RUN = 16
@@ -51,7 +57,7 @@ def read_source_vm(arm: ArmClient, point: Point, request: Request) -> Raw | None
         if source is None or source.type.lower() != "virtualmachines":
             return None
         group, name = source.group, source.name
-    found = find_vm(arm, group, name)
+    found = find_vm(arm, group, name, user_data=True)
     return found if found and _is_source(found, point) else None
 
 
@@ -60,7 +66,7 @@ def _backed_up_vm(arm: ArmClient, point: Point) -> Raw | None:
     source = source_of(point)
     if source is None or elsewhere(point, arm.subscription_id):
         return point.vm
-    found = find_vm(arm, source.group, source.name)
+    found = find_vm(arm, source.group, source.name, user_data=True)
     return found if found and _is_source(found, point) else point.vm
 
 
@@ -97,69 +103,100 @@ def choose_disks(point: Point, request: Request) -> tuple[list[SourceDisk], list
     return chosen, excluded
 
 
+def zones_here(request: Request, source_vm: Raw | None, point: Point) -> list[str] | None:
+    """The zone that is asked for, else that of the source machine where it is of this region."""
+    if request.zone:
+        return [request.zone]
+    if source_vm and same_location(source_vm["location"], point.location):
+        return source_vm.get("zones")
+    return None
+
+
+def read_disks(
+    arm: ArmClient,
+    point: Point,
+    chosen: list[SourceDisk],
+    notes: list[str],
+    current: Mapping[Lun, Raw | None] | None = None,
+) -> Known:
+    """The disks to restore, with what is known of each beside its content.
+
+    Args:
+        current: the disks of the machine that is restored in place, by LUN.
+    """
+    there = current or {}
+    return [
+        (one, read_facts(arm, point, one, notes, in_its_place=there.get(one.lun))) for one in chosen
+    ]
+
+
 def plan_disks(
     arm: ArmClient,
     point: Point,
     request: Request,
-    chosen: list[SourceDisk],
+    known: Known,
     *,
     group: str,
     vm: str,
     source_vm: str,
     zones: list[str] | None,
+    security_type: str | None,
     restore_id: str,
-    notes: list[str] | None = None,
+    notes: list[str],
 ) -> list[DiskPlan]:
     """The target disks with their names and requests.
 
     Args:
-        notes: grows by a sentence for each disk that cannot have all tags of the one it replaces.
+        zones: of all of them; without a machine, of those of which nobody knows theirs.
+        security_type: of the machine that they are for.
+        notes: grows by a sentence for each thing that the disks cannot have.
 
     Raises:
-        InputError: a name, a pattern or a size that cannot be.
+        InputError: a name, a pattern or a size that cannot be, or a restore that cannot work.
     """
-    notes = [] if notes is None else notes
+    wishes = Wishes(zones, request.disk_sku, request.disk_encryption_set_id, security_type)
+    refuse_impossible(point, known, wishes, request.target, notes)
+    notes += disk_losses(point, known, request.disk_sku)
     pattern = request.disk_name_pattern or plan.DEFAULT_PATTERNS[request.target]
     tags = {**request.tags, **plan.identity_tags(point, restore_id)}
     sizes = plan.wanted_sizes(point.disks, request.disk_sizes)
+    # A disk that is for no machine stays where it was.
+    moved = bool(request.zone) or request.target != "disks"
     disks = []
-    for source in chosen:
+    for source, facts in known:
         name = plan.disk_name(pattern, source, vm=vm, source_vm=source_vm, point=point)
         disks.append(
-            plan.plan_disk(
+            plan_disk(
                 source,
                 point,
                 resource_id(arm.subscription_id, group, "disks", name),
+                _with_room(facts, len(tags), notes),
+                wishes if moved or facts.original is None else replace(wishes, zones=facts.zones),
                 tags=tags,
-                original=_with_room(_original(arm, point, source), len(tags), notes),
-                zones=zones,
-                sku=request.disk_sku,
-                encryption_set_id=request.disk_encryption_set_id,
                 size_gb=sizes.get(source.lun),
             )
         )
+        if source.image and source.lun is None and security_type == TRUSTED_LAUNCH:
+            starts = vm if request.target != "disks" else "A machine of these disks"
+            notes.append(trusted_launch_note(point, starts))
     plan.check_distinct(disks)
     return disks
 
 
-def _with_room(original: Raw | None, more: int, notes: list[str]) -> Raw | None:
+def _with_room(facts: Facts, more: int, notes: list[str]) -> Facts:
     """The disk with as many of its tags as fit beside those of the restore and its record."""
+    original = facts.original
     tags = plan.foreign_tags(original)
     room = max(0, plan.TAG_LIMIT - _TAGS_OF_A_RUN - more)
     if original is None or len(tags) <= room:
-        return original
+        return facts
     left_out = sorted(tags)[room:]
     notes.append(
         f"The disk {original['name']} has {len(tags)} tags; its restored copy does not get"
         f" {', '.join(left_out)}, because Azure allows {plan.TAG_LIMIT} and the restore needs some."
     )
-    return {**original, "tags": {name: tags[name] for name in sorted(tags)[:room]}}
-
-
-def _original(arm: ArmClient, point: Point, source: SourceDisk) -> Raw | None:
-    if point.backup:
-        return original_disk(point, source, arm.subscription_id)
-    return find_disk(arm, source.source_id) if source.source_id else None
+    kept = {name: tags[name] for name in sorted(tags)[:room]}
+    return replace(facts, original={**original, "tags": kept})
 
 
 def need_group(arm: ArmClient, group: str) -> None:

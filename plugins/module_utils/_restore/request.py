@@ -30,6 +30,7 @@ class Request:
     new_name: str | None = None
     new_group: str | None = None
     size: str | None = None
+    plan: Raw | None = None
     network_interfaces: list[str] = field(default_factory=list)
     subnet_id: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
@@ -106,6 +107,28 @@ class Outcome:
                 moment,
             ),
         }
+
+
+class Telling:
+    """A gate that says what a restore cannot bring back before anything is made.
+
+    So it is said of a restore that fails as well. Each sentence is said once.
+    """
+
+    def __init__(self, write: Write, warn: Callable[[str], None]) -> None:
+        self._write, self._warn = write, warn
+        self._told: set[str] = set()
+
+    def __call__(self, act: Callable[[], Any], predicted: Any = None) -> Any:
+        self.tell(getattr(predicted, "warnings", []))
+        return self._write(act, predicted)
+
+    def tell(self, warnings: list[str]) -> None:
+        """Say what was not said yet."""
+        for warning in warnings:
+            if warning not in self._told:
+                self._told.add(warning)
+                self._warn(warning)
 
 
 class RestoreFailed(VmguardError):

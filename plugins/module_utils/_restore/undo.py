@@ -9,202 +9,59 @@ Only what bears the run's own tag is deleted. What is said afterwards was read a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from .._arm.client import ArmClient
-from .._arm.waiting import Pauses
 from .._compute.disks import delete_disk, find_disk, update_disk
 from .._compute.ids import ResourceId, same_id
-from .._compute.passing import passing
-from .._compute.storage_profile import attached_disks, by_place, disk_id, role
+from .._compute.storage_profile import attached_disks, disk_id, role
 from .._compute.virtual_machines import (
-    deallocate,
     delete_vm,
     find_vm,
     get_vm,
     power_state,
-    start,
-    update_vm,
 )
 from .._errors import (
-    AuthError,
-    AzureError,
-    Conflict,
     InputError,
-    NotFound,
     VmguardError,
 )
 from .disks import remove_disk, was_used
 from .journal import UNTOUCHED, Journal, Place
-from .lock import RecordGone, RestoreTakenOver
+from .lock import RestoreTakenOver
 from .machine import MachineChanged, original_entry, swap_update
 from .plan import REPLACED_TAG, RUN_TAG, Raw, made_by_run, tags_of
 from .safety import delete_safety_point
-
-# To undo takes time too, also where the task's own is over.
-UNDO_SECONDS = 1800.0
-# What is only in the way of tidiness: a disk or a safety point that cannot be deleted.
-TIDY_SECONDS = 180.0
-_MOST_UPDATES = 4
-_MOST_ATTEMPTS = 30
-_PAUSE = 2.0
-_LONGEST = 5  # times the pause
-# Refusals that waiting does not change.
-_FINAL = (
-    "ScopeLocked",
-    "RequestDisallowedByPolicy",
-    "AuthorizationFailed",
-    "LinkedAuthorizationFailed",
+from .steps import (
+    CHANGING,
+    TIDY_SECONDS,
+    Check,
+    describe_vm,
+    insist,
+    patiently,
+    settled_vm,
+    start_vm,
+    stop_vm,
+    swap,
 )
-_CHANGING = ("Creating", "Updating", "Deleting")
-_OFF = ("deallocated",)
-
-_Result = TypeVar("_Result")
-Check = Callable[[Raw], None]
 
 
-def patiently(arm: ArmClient, act: Callable[[], _Result], seconds: float = UNDO_SECONDS) -> _Result:
-    """Do what must not be given up while Azure may yet do it.
+class Left(str):  # noqa: SLOT000 - it has an attribute of its own
+    """The id of something that could not be deleted, and why as a sentence."""
 
-    Args:
-        seconds: for how long it is tried again.
+    why = ""
 
-    Raises:
-        VmguardError: it is refused for a reason that stays, or the time is over.
-    """
-    arm.deadline.ensure(seconds)
-    end = arm.deadline.remaining - seconds
-    pauses = Pauses()
-    while True:
-        try:
-            return act()
-        except (RestoreTakenOver, MachineChanged, InputError, AuthError, NotFound):
-            raise
-        except VmguardError as error:
-            refused = isinstance(error, AzureError) and not isinstance(error, Conflict)
-            final = error.code in _FINAL or (
-                refused and getattr(error, "status", None) in (400, 403)
-            )
-            pause = max(getattr(error, "retry_after", None) or 0.0, pauses.next())
-            if final or arm.deadline.remaining - pause <= end:
-                raise
-            arm.deadline.pause(pause)
+    @classmethod
+    def behind(cls, one: str, error: VmguardError) -> Left:
+        left = cls(one)
+        left.why = error.message
+        return left
 
 
-def close_record(arm: ArmClient, commit: Callable[[], None]) -> str | None:
-    """Remove the record of a run that is done; a sentence where that is not possible.
-
-    Raises:
-        RestoreTakenOver: another run has the record by now.
-    """
-    try:
-        patiently(arm, commit, TIDY_SECONDS)
-    except RecordGone:
-        return None
-    except RestoreTakenOver:
-        raise
-    except VmguardError as error:
-        return (
-            f"The record of the run could not be removed ({error.message}); the next run does that."
-        )
-    return None
-
-
-def settled_vm(arm: ArmClient, vm_id: str) -> dict:
-    """The machine when no operation on it is under way any more, with its power state."""
-    parsed = ResourceId.parse(vm_id)
-    return arm.wait_until(
-        lambda: get_vm(arm, parsed.group, parsed.name, instance_view=True),
-        lambda seen: seen["properties"].get("provisioningState") not in _CHANGING,
-        operation="update virtual machine",
-        resource=vm_id,
-    )
-
-
-def insist(arm: ArmClient, act: Callable[[], _Result]) -> _Result:
-    """Do it again while somebody else changes the machine, or Azure is asked for too much.
-
-    Raises:
-        VmguardError: as ``act``.
-    """
-    for attempt in range(1, _MOST_ATTEMPTS + 1):
-        try:
-            return act()
-        except AzureError as error:
-            pause = max(error.retry_after or 0.0, _PAUSE * min(attempt, _LONGEST))
-            if not passing(error) or attempt == _MOST_ATTEMPTS or pause >= arm.deadline.remaining:
-                raise
-            arm.deadline.pause(pause)
-    raise AssertionError
-
-
-def stop_vm(arm: ArmClient, vm_id: str, check: Check) -> None:
-    """Deallocate the machine unless it is: the disk behind an OS disk changes only then.
-
-    Args:
-        check: raises where the machine, as it was read, is another run's by now.
-    """
-    parsed = ResourceId.parse(vm_id)
-
-    def act() -> None:
-        vm = settled_vm(arm, vm_id)
-        check(vm)
-        if power_state(vm) not in _OFF:
-            deallocate(arm, parsed.group, parsed.name)
-
-    insist(arm, act)
-
-
-def start_vm(arm: ArmClient, vm_id: str, check: Check, *, wait: bool = True) -> None:
-    """Start the machine unless it runs. Args: as ``stop_vm``."""
-    parsed = ResourceId.parse(vm_id)
-
-    def act() -> None:
-        vm = settled_vm(arm, vm_id)
-        check(vm)
-        if power_state(vm) != "running":
-            start(arm, parsed.group, parsed.name, wait=wait)
-
-    insist(arm, act)
-
-
-def swap(
-    arm: ArmClient, journal: Journal, entries: dict, check: Check, *, back: bool = False
-) -> None:
-    """Bring the machine's places to their new disks, or back, from whatever they hold now.
-
-    Args:
-        check: as for ``stop_vm``; of the same read whose entity tag the update is bound to.
-
-    Raises:
-        RestoreTakenOver: of ``check``.
-        MachineChanged: somebody else changed one of these places.
-        AzureError: Azure takes the updates, and the machine does not have the disks.
-    """
-    parsed = ResourceId.parse(journal.vm)
-
-    def update() -> bool:
-        vm = settled_vm(arm, journal.vm)
-        check(vm)
-        body = swap_update(vm, journal.places, entries, back=back)
-        if body is None:
-            return True
-        update_vm(arm, parsed.group, parsed.name, body, etag=vm.get("etag"))
-        return False
-
-    for _update in range(_MOST_UPDATES):
-        if insist(arm, update):
-            return
-    if swap_update(settled_vm(arm, journal.vm), journal.places, entries, back=back):
-        raise AzureError(
-            f"Azure accepted the disks of {parsed.name}, but the machine does not have them.",
-            code="DisksNotAttached",
-            operation="update virtual machine",
-            resource=journal.vm,
-        )
+def reason(left: Iterable[str]) -> str:
+    """Why the first of these could not be deleted, as a sentence after a space; else nothing."""
+    return next((f" {one.why}" for one in left if isinstance(one, Left)), "")
 
 
 @dataclass
@@ -254,8 +111,8 @@ def undo_in_place(
             patiently(arm, lambda: start_vm(arm, journal.vm, check))
         except RestoreTakenOver:
             raise
-        except VmguardError:
-            started = ", but starting it failed"
+        except VmguardError as error:
+            started = f", but starting it failed: {error.message.rstrip('.')}"
     left = remove_made(arm, journal, used_too=touched and not keep_used)
     kept = [one for one in journal.made if find_disk(arm, one)] if keep_used else []
     if journal.safety:
@@ -274,7 +131,7 @@ def undo_in_place(
             f" These disks of the restore had been attached to it and are kept: {_names(kept)}."
         )
     if left:
-        sentence += f" These could not be deleted: {_names(left)}."
+        sentence += f" These could not be deleted: {_names(left)}.{reason(left)}"
     whole = not left and not started
     return Undone(sentence, whole=whole, left=left, kept=kept, power_state=power)
 
@@ -285,22 +142,6 @@ def _put_back(arm: ArmClient, journal: Journal, check: Check) -> None:
     if swap_update(vm, journal.places, entries, back=True):
         stop_vm(arm, journal.vm, check)
         swap(arm, journal, entries, check, back=True)
-
-
-def describe_vm(arm: ArmClient, vm_id: str) -> str:
-    """What is attached to a machine now, and whether it runs, as a sentence."""
-    parsed = ResourceId.parse(vm_id)
-    name = parsed.name
-    try:
-        vm = get_vm(arm, parsed.group, name, instance_view=True)
-    except VmguardError as unread:
-        return f"What is attached to {name} now could not be read: {unread.message}"
-    attached = attached_disks(vm)
-    now = ", ".join(
-        f"{role(lun)} = {disk_id(attached[lun]).rsplit('/', 1)[-1]}"
-        for lun in sorted(attached, key=by_place)
-    )
-    return f"Attached to {name} now: {now}; it is {power_state(vm) or 'in an unknown state'}."
 
 
 def _not_put_back(arm: ArmClient, journal: Journal, error: VmguardError) -> Undone:
@@ -347,7 +188,7 @@ def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undo
     left = remove_made(arm, journal, used_too=used_too)
     if left:
         return Undone(
-            f"These disks of the failed restore could not be deleted: {_names(left)}.",
+            f"These disks of the failed restore could not be deleted: {_names(left)}.{reason(left)}",
             whole=False,
             hint="Delete them, then run the task again.",
             left=left,
@@ -361,7 +202,7 @@ def _delete_made_vm(arm: ArmClient, journal: Journal) -> None:
     parsed = ResourceId.parse(journal.vm)
     found = find_vm(arm, parsed.group, parsed.name)
     if found is not None and _made_by(found, journal):
-        if found["properties"].get("provisioningState") in _CHANGING:
+        if found["properties"].get("provisioningState") in CHANGING:
             settled_vm(arm, journal.vm)
         delete_vm(arm, parsed.group, parsed.name)
 
@@ -379,8 +220,8 @@ def remove_made(arm: ArmClient, journal: Journal, *, used_too: bool = False) -> 
             continue
         try:
             patiently(arm, partial(_remove_made_disk, arm, journal, one, used_too), TIDY_SECONDS)
-        except VmguardError:
-            left.append(one)
+        except VmguardError as error:
+            left.append(Left.behind(one, error))
     return left
 
 
@@ -428,8 +269,8 @@ def remove_replaced(arm: ArmClient, journal: Journal, check: Check) -> tuple[lis
             gone.append(place.old)
         except RestoreTakenOver:
             raise
-        except VmguardError:
-            left.append(place.old)
+        except VmguardError as error:
+            left.append(Left.behind(place.old, error))
     return gone, left
 
 
@@ -462,8 +303,8 @@ def tag_replaced(arm: ArmClient, journal: Journal, *, away: bool = False) -> Non
 def _remove_safety(arm: ArmClient, journal: Journal) -> list[str]:
     try:
         patiently(arm, partial(delete_safety_point, arm, journal.safety, journal.vm), TIDY_SECONDS)
-    except VmguardError:
-        return [journal.safety]
+    except VmguardError as error:
+        return [Left.behind(journal.safety, error)]
     return []
 
 

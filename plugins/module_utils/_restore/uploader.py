@@ -23,8 +23,17 @@ from .._image.throttle import Throttle
 from .._repository.manifest import DiskImage
 from .._repository.repository import Repository
 
-SAS_SECONDS = 4 * 3600
+# Nobody has recorded whether access to a disk that is being uploaded to can be asked for again, so the
+# first one lasts for a slow upload: the least, twice the time at the slowest disk's rate, Azure's most.
+_LEAST_SECONDS = 4 * 3600
+_SLOWEST = 30 << 20  # bytes per second
+_MOST_SECONDS = 5_184_000
 _PATIENCE = 600.0
+
+
+def access_seconds(size: int) -> int:
+    """For how long write access to a disk of so many bytes is asked."""
+    return min(max(_LEAST_SECONDS, 2 * size // _SLOWEST), _MOST_SECONDS)
 
 
 class Uploader:
@@ -76,7 +85,7 @@ class Uploader:
         # A policy of Azure may demand a token of every disk.
         with_token = takes_token(get_disk(arm, disk_id))
         with ArmAccess(
-            arm, disk_id, clock=self._clock, seconds=SAS_SECONDS, access="Write",
+            arm, disk_id, clock=self._clock, seconds=access_seconds(image.size), access="Write",
             with_token=with_token,
         ) as access:  # fmt: skip
             governor = Governor(self._clock, arm.deadline.seconds)

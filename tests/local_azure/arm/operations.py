@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,6 +38,7 @@ class Operation:
     failure: ArmError | None = None
     ended: datetime | None = None
     polled: bool = False
+    tokens: dict[bool, dict[str, str]] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -156,26 +157,24 @@ class Operations:
         partition = self._partitions.setdefault(
             (operation.kind, operation.location.lower()), new_guid()
         )
-        ticks = _DOTNET_EPOCH_TICKS + int(operation.started.timestamp() * 10_000_000)
-        certificate = base64.urlsafe_b64encode(os.urandom(1350)).decode().rstrip("=")
-        signature = base64.urlsafe_b64encode(os.urandom(256)).decode().rstrip("=")
-        digest = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
+        tokens = operation.tokens.setdefault(monitor, _tokens(operation, partition))
+        rest = "".join(f"&{name}={tokens[name]}" for name in "tcsh")
         return (
             f"{self.base_url}/subscriptions/{operation.subscription}/providers/Microsoft.Compute"
             f"/locations/{operation.location}/{operation.kind}/{operation.id}?p={partition}"
-            f"{'&monitor=true' if monitor else ''}&api-version={api_version}"
-            f"&t={ticks}&c={certificate}&s={signature}&h={digest}"
+            f"{'&monitor=true' if monitor else ''}&api-version={api_version}{rest}"
         )
 
     def _poll(self, call: Call) -> Response:
         operation = self._operations.get(call["id"].lower())
-        if operation is None:
+        if operation is None or not _is_whole(operation, call):
             raise ArmError(404, "NotFound", "The entity was not found in this Azure location.")
         rate = {
             "x-ms-ratelimit-remaining-resource": "Microsoft.Compute/GetOperationResource;44,"
             "Microsoft.Compute/GetOperationSubscriptionMaximum;14999"
         }
-        if operation.ended is None and operation.poll_retry_after and not operation.polled:
+        paced = operation.poll_retry_after is not None and not operation.polled
+        if operation.ended is None and paced:
             rate["Retry-After"] = str(operation.poll_retry_after)
         operation.polled = True
         if call.request.query.get("monitor") == "true":
@@ -204,3 +203,24 @@ class Operations:
             raise operation.failure
         output = operation.answer()
         return json_response(200, output, headers) if output is not None else Response(200, headers)
+
+
+def _tokens(operation: Operation, partition: str) -> dict[str, str]:
+    """What an operation's URL proves itself by: partition, time, certificate, signature, hash."""
+    ticks = _DOTNET_EPOCH_TICKS + int(operation.started.timestamp() * 10_000_000)
+    sizes = {"c": 1350, "s": 256, "h": 32}
+    made = {
+        name: base64.urlsafe_b64encode(os.urandom(size)).decode().rstrip("=")
+        for name, size in sizes.items()
+    }
+    return {"p": partition, "t": str(ticks), **made}
+
+
+def _is_whole(operation: Operation, call: Call) -> bool:
+    """Whether a URL is the one that was given: clients that cut it off or change it fail."""
+    query = call.request.query
+    tokens = operation.tokens.get(query.get("monitor") == "true", {})
+    where = f"/locations/{operation.location}/{operation.kind}/{operation.id}"
+    return call.request.path.lower().rstrip("/").endswith(where.lower()) and all(
+        query.get(name) == value for name, value in tokens.items()
+    )

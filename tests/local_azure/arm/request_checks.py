@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ArmError
-from ..http_types import Request
 
 MOST_TAGS, LONGEST_TAG_NAME, LONGEST_TAG_VALUE = 50, 512, 256
 _FORBIDDEN_IN_TAG_NAMES = "<>%&\\?/"
 _WRITES = ("PUT", "PATCH")
+_RESOURCE_ID = re.compile(
+    r"/(subscriptions/[^/]+/(resourceGroups/[^/]+/)?)?providers/[^/]+/[^/]+/[^/]+", re.IGNORECASE
+)
 
 
-def check_request(request: Request) -> None:
+def check_content(method: str, body: dict[str, Any]) -> None:
     """Refuse tags that no resource can have, and ids in the properties that are none.
 
     Raises:
         ArmError: 400.
     """
-    if request.method not in _WRITES:
-        return
-    try:
-        body = request.json()
-    except ValueError:
-        return  # the provider says what is wrong with it
-    if not isinstance(body, dict):
+    if method not in _WRITES:
         return
     _check_tags(body.get("tags"))
     for path, value in _ids(body.get("properties"), "properties"):
-        if not value.lower().startswith(("/subscriptions/", "/providers/")):
+        if not _RESOURCE_ID.match(value):
             raise _refusal(
                 "LinkedInvalidPropertyId",
                 f"Property id '{value}' at path '{path}' is invalid. Expect fully qualified"
@@ -47,6 +44,12 @@ def _check_tags(tags: Any) -> None:
     if len(tags) > MOST_TAGS:
         raise _refusal(
             "BadRequest", f"A resource can have {MOST_TAGS} tags; {len(tags)} were given."
+        )
+    if len({name.lower() for name in tags}) < len(tags):
+        raise _refusal(
+            "InvalidRequestContent",
+            "The request content was invalid and could not be deserialized: 'An item with the same"
+            " key has already been added.'.",
         )
     for name, value in tags.items():
         if not 0 < len(name) <= LONGEST_TAG_NAME or set(name) & set(_FORBIDDEN_IN_TAG_NAMES):

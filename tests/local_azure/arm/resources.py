@@ -10,6 +10,8 @@ from typing import Any
 
 from ..errors import ArmError, resource_not_found
 
+_TRACKED_PARTS = 9  # of an id split at "/", whose first part is empty
+
 
 @dataclass
 class Resource:
@@ -75,6 +77,8 @@ class Resources:
         found = self.get(resource_id)
         if found is None:
             parts = resource_id.split("/")
+            if len(parts) < _TRACKED_PARTS:
+                raise resource_not_found("/".join(parts[-3:-1]), parts[-1], "")
             need_group(self, parts[2], parts[4])
             raise resource_not_found("/".join(parts[6:8]), parts[-1], parts[4])
         return found

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 from ..errors import ArmError
 from ..http_types import Request, Response
+from .body_checks import check_body
+from .request_checks import check_content
 
 GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -33,7 +35,7 @@ class Call:
         """The JSON object of the request.
 
         Raises:
-            ArmError: when the body is not a JSON object.
+            ArmError: when the body is not a JSON object, or not of the form of its resource.
         """
         try:
             body = self.request.json()
@@ -43,6 +45,8 @@ class Call:
             ) from error
         if not isinstance(body, dict):
             raise ArmError(400, "InvalidRequestContent", "The request content is not an object.")
+        check_content(self.request.method, body)
+        check_body(self.request.method, self.request.path, self.request.body, body)
         return body
 
 

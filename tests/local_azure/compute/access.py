@@ -122,12 +122,22 @@ def revoke(state: State, resource: Resource) -> None:
         return
     upload: PageBlob = resource.hidden["upload"]
     try:
+        _check_sectors(resource)
         upload.finish_upload()
     except VhdFooterError as error:
         resource.properties["diskState"] = "ReadyToUpload"
         raise ArmError(400, "InvalidVhd", str(error)) from error
     del resource.hidden["upload"]
     resource.properties["diskState"] = "Unattached"
+
+
+def _check_sectors(resource: Resource) -> None:
+    """A VHD has sectors of 512 bytes, and nothing else is uploaded here; the words are assumed."""
+    if sector_size(resource) != 512:
+        raise VhdFooterError(
+            f"Disk {resource.name} has logical sectors of {sector_size(resource)} bytes, a VHD of"
+            " 512. Set creationData.logicalSectorSize to 512."
+        )
 
 
 def refresh(state: State, resource: Resource) -> None:

@@ -149,7 +149,8 @@ def region_of(state: State, resource: Resource) -> str:
 
 def check_complete(state: State, resource: Resource) -> None:
     """Refuse a source that has no content yet, or whose copy is still under way."""
-    if resource.hidden.get("image") is None or resource.hidden.get("upload") is not None:
+    known = resource.hidden.get("size_gb") or resource.properties.get("diskSizeGB")
+    if not known or resource.hidden.get("image") is None or "upload" in resource.hidden:
         raise conflict(
             "OperationNotAllowed",
             f"Resource {resource.name} is not ready: its content is not there yet.",

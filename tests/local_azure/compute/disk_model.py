@@ -22,6 +22,9 @@ _PREMIUM_TIERS = (
     (4096, "P50", 7500, 250), (8192, "P60", 16000, 500), (16384, "P70", 18000, 750),
     (32768, "P80", 20000, 900),
 )  # fmt: skip
+# What Ultra disks show beside the rest, as recorded; assumed to be theirs alone.
+_READERS = {"readOnly": False, "diskIOPSReadOnly": 100, "diskMBpsReadOnly": 13}
+_NEW = ("Empty", "Upload", "Import")
 _SKU_TIERS = {"premium": "Premium", "premiumv2": "Premium", "ultrassd": "Ultra"}
 
 
@@ -51,13 +54,15 @@ def sector_size(resource: Resource) -> int:
 
 def with_sector_size(creation_data: dict[str, Any], sku: str) -> dict[str, Any]:
     """What is kept of ``creationData``: new Ultra and Premium SSD v2 disks have 4,096 bytes by default."""
-    if is_v2(sku) and creation_data.get("createOption") == "Empty":
+    if is_v2(sku) and creation_data.get("createOption") in _NEW:
         return {"logicalSectorSize": 4096, **creation_data}
     return creation_data
 
 
 def performance(sku: str, size_gb: int) -> dict[str, Any]:
     """IOPS, MB/s and, for Premium SSD, the tier of a disk."""
+    if sku_tier(sku) == "Ultra":
+        return {"diskIOPSReadWrite": max(100, size_gb), "diskMBpsReadWrite": 13}
     if is_v2(sku):
         return {"diskIOPSReadWrite": 3000, "diskMBpsReadWrite": 125}
     if sku_tier(sku) != "Premium":
@@ -91,7 +96,9 @@ def disk_properties(
         "creationData": with_sector_size(creation_data, sku),
         "diskSizeGB": size_gb,
         **rate,
+        **(_READERS if sku_tier(sku) == "Ultra" else {}),
         "encryption": encryption_of(given.get("encryption")),
+        "maxShares": 1 if sku_tier(sku) == "Ultra" else None,
         "networkAccessPolicy": "AllowAll",
         "publicNetworkAccess": "Enabled",
         "timeCreated": time_created,

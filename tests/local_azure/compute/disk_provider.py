@@ -22,6 +22,7 @@ from .enumerations import DISK, check_choices, check_sku
 from .tracked import (
     DISK_DELETE_RATE,
     DISK_WRITE_RATE,
+    FORGOTTEN,
     GET_RATE,
     add_routes,
     check_location,
@@ -34,8 +35,8 @@ from .tracked import (
     tracked_id,
 )
 
+_OWNERSHIP_SINCE = "2023-04-02"  # azure-rest-api-specs#25039
 DEFAULT_SKU = "Standard_LRS"
-_FORGOTTEN = 10  # seconds until a deleted one is nothing to Resource Manager either; assumed
 
 
 class DiskProvider(ABC):
@@ -102,6 +103,13 @@ class DiskProvider(ABC):
         """What a GET shows of one, and the operation that made or changed it."""
         return one.answer()
 
+    def _seen(self, one: Resource, call: Call) -> dict[str, Any]:
+        """What a request of some api-version sees."""
+        body = self._shown(one)
+        if call.api_version < _OWNERSHIP_SINCE:
+            body["properties"].pop("LastOwnershipUpdateTime", None)
+        return body
+
     # -- reading
 
     def _find(self, call: Call) -> Resource:
@@ -118,10 +126,10 @@ class DiskProvider(ABC):
     def _just_deleted(self, identity: str) -> bool:
         """Whether Resource Manager does not know yet of a deletion, so that the provider answers."""
         gone = self._deleted.get(identity.lower())
-        return gone is not None and (self._state.clock.now() - gone).total_seconds() < _FORGOTTEN
+        return gone is not None and (self._state.clock.now() - gone).total_seconds() < FORGOTTEN
 
     def _get(self, call: Call) -> Response:
-        return json_response(200, self._shown(self._find(call)), GET_RATE)
+        return json_response(200, self._seen(self._find(call), call), GET_RATE)
 
     def _list(self, call: Call) -> Response:
         group = call.params.get("group")
@@ -130,7 +138,7 @@ class DiskProvider(ABC):
         )
         for one in found:
             refresh(self._state, one)
-        bodies = [self._shown(one) for one in found]
+        bodies = [self._seen(one, call) for one in found]
         return json_response(200, listing(bodies, upper_group=group is None))
 
     # -- writing
@@ -193,6 +201,8 @@ class DiskProvider(ABC):
         properties = self._properties(new, body, content, sku)
         new.hidden["image"] = content.image
         shown = {key: value for key, value in new.body.items() if key not in ("sku", "properties")}
+        if body.get("zones"):  # the first answer leaves them out
+            shown["zones"] = list(body["zones"])
         new.body = {
             **shown, "sku": {"name": sku, "tier": sku_tier(sku)}, "properties": properties,
         }  # fmt: skip

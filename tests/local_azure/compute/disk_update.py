@@ -15,11 +15,11 @@ from .tracked import change_refused, member, properties_of, source_not_found
 
 CHANGEABLE = (
     "osType", "networkAccessPolicy", "publicNetworkAccess", "diskAccessId", "encryption",
-    "diskIOPSReadWrite", "diskMBpsReadWrite", "maxShares", "tier", "burstingEnabled",
-    "dataAccessAuthMode", "supportsHibernation", "purchasePlan", "supportedCapabilities",
-    "securityProfile",
+    "diskIOPSReadWrite", "diskMBpsReadWrite", "diskIOPSReadOnly", "diskMBpsReadOnly", "maxShares",
+    "tier", "burstingEnabled", "dataAccessAuthMode", "supportsHibernation", "purchasePlan",
+    "supportedCapabilities", "securityProfile",
 )  # fmt: skip
-_ECHOED = ("osType", "hyperVGeneration", "creationData", "diskSizeGB")
+_ECHOED = ("osType", "hyperVGeneration", "creationData", "diskSizeGB", "readOnly")
 _OF_THE_SKU = ("diskIOPSReadWrite", "diskMBpsReadWrite")
 _SOURCE = ("createOption", "sourceResourceId", "sourceUri", "uploadSizeBytes", "storageAccountId")
 
@@ -128,10 +128,15 @@ class DiskUpdate:
         asked = {
             key: value
             for key, value in self._properties.items()
-            if (key in CHANGEABLE and key not in _OF_THE_SKU) or key == "diskSizeGB"
+            if (key in CHANGEABLE and not self._is_rate(key)) or key == "diskSizeGB"
         }
+        body.pop("zones", None)
         body["properties"] = {**brief, **asked, "provisioningState": "Updating"}
         return body
+
+    def _is_rate(self, key: str) -> bool:
+        """Whether the size decides, so that a first answer does not repeat what was asked."""
+        return key in _OF_THE_SKU and not is_v2(self._resource.body["sku"]["name"])
 
     def apply(self) -> None:
         resource = self._resource

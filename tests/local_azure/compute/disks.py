@@ -23,7 +23,7 @@ class Disks(DiskProvider):
 
     type, kind, noun = DISK_TYPE, "disks", "disk"
     skus = DISK_SKUS
-    echoed = ("tags", "zones", "sku", "extendedLocation")
+    echoed = ("tags", "sku", "extendedLocation")
     create_rate, access_rate = DISK_WRITE_RATE, DISK_ACCESS_RATE
 
     def _write_seconds(self) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..arm.router import COMPUTE, SUBSCRIPTION, Call, Router
 from ..errors import ArmError
 from ..http_types import Response, json_response
-from .vm_storage import os_of_image
+from .vm_storage import image_id, os_of_image
 
 IMAGE_VERSION = "1.0.0"
 # Publishers whose plans this subscription cannot have, each for another reason.
@@ -23,7 +22,7 @@ def check_offer(plan: Any) -> None:
     """Refuse a machine whose plan cannot be bought. Plans exist, but for those of a few publishers.
 
     Raises:
-        ArmError: 400, as recorded (errors_gateway_and_compute).
+        ArmError: 400, as recorded (errors_gateway_and_compute) and quoted (azure-docs#12998).
     """
     if not isinstance(plan, dict):
         return
@@ -36,30 +35,26 @@ def check_offer(plan: Any) -> None:
         )
     if publisher.lower() == NO_TERMS:
         raise _not_bought(
-            "Legal terms have not been accepted for this item on this subscription. To accept"
-            " legal terms, please go to the Azure portal (http://go.microsoft.com/fwlink/"
-            "?LinkId=534873) and configure programmatic deployment for the Marketplace item or"
-            " create it there for the first time"
+            "Legal terms have not been accepted for this item on this subscription. To accept legal"
+            " terms using PowerShell, please use Get-AzureRmMarketplaceTerms and"
+            " Set-AzureRmMarketplaceTerms API(https://go.microsoft.com/fwlink/?linkid=862451) or"
+            " deploy via the Azure portal to accept the terms"
         )
     if publisher.lower() == NOT_ELIGIBLE:
         raise _IneligibleError(
             400, "MarketplacePurchaseEligibilityFailed",
-            "Marketplace purchase eligibility check returned errors. See inner errors for details. ",
+            "Marketplace purchase eligibilty check returned errors. See inner errors for details. ",
             gateway=True,
-            target=offer,
+            target=f"Offer with PublisherId: {publisher}, OfferId: {offer}",
         )  # fmt: skip
 
 
 class _IneligibleError(ArmError):
-    """A refusal whose detail is the text of another one."""
+    """A refusal that says in its details which offer it is about, as in hashicorp/packer#6009."""
 
     def body(self) -> dict[str, Any]:
-        inner = {
-            "code": "BadRequest",
-            "message": f"This offer '{self.target}' is not available for purchasing by this"
-            " subscription.",
-        }
-        detail = {"code": "BadRequest", "message": json.dumps({"error": inner})}
+        text = f"{self.target} cannot be purchased due to validation errors."
+        detail = {"code": "BadRequest", "message": text}
         return {"error": {"code": self.code, "message": self.message, "details": [detail]}}
 
 
@@ -95,9 +90,5 @@ def _image(call: Call, version: str) -> dict[str, Any]:
     return {
         "location": call["location"],
         "name": version,
-        "id": (
-            f"/Subscriptions/{call['subscription']}/Providers/Microsoft.Compute"
-            f"/Locations/{call['location']}/Publishers/{call['publisher']}/ArtifactTypes/VMImage"
-            f"/Offers/{call['offer']}/Skus/{call['sku']}/Versions/{version}"
-        ),
+        "id": image_id(call["subscription"], call["location"], {**call.params, "version": version}),
     }

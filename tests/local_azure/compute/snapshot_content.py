@@ -101,6 +101,7 @@ def _copy_start(
     _check_copies_under_way(state, source, location, subscription)
     image: Image = source.hidden["image"]
     content = _content(source, data, state.store.freeze(image, family_in_region(image, location)))
+    content.inherited.pop("securityProfile", None)  # azure-cli#28457, azure-powershell#24242
     family = source.properties["incrementalSnapshotFamilyId"]
     content.inherited["family"] = derived_guid("copies", family, location)
     return content
@@ -154,7 +155,7 @@ def _check_disk_limits(state: State, disk: Resource) -> None:
     times: list[datetime] = disk.hidden.setdefault("snapshot_times", [])
     times[:] = [moment for moment in times if now - moment < _WINDOW]
     if len(times) >= limits.snapshots_per_disk_5_minutes:
-        raise too_many_requests(state)
+        raise too_many_requests(state, "HighCostSnapshotCreateHydrate")
     if len(_snapshots_of(state, disk)) >= limits.snapshots_per_disk:
         raise conflict(
             "OperationNotAllowed",

@@ -10,10 +10,12 @@ from ..arm.resources import Resource, need_group
 from ..arm.router import COMPUTE, GROUP, SUBSCRIPTION, Call, Handler, Router
 from ..errors import ArmError, invalid_parameter
 from ..http_types import Response, json_response
+from ..recorded_answers import compute_throttled
 from ..state import State
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{0,79}[A-Za-z0-9_]")
 
+FORGOTTEN = 10  # seconds until what was deleted is nothing to Resource Manager either; assumed
 RATE = "x-ms-ratelimit-remaining-resource"
 
 
@@ -80,7 +82,7 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise invalid_parameter(
             f"The entity name '{name}' is invalid: it has 1 to 80 characters, which are letters,"
-            " digits, '_', '.' and '-'."
+            " digits, '_', '.' and '-', the last one a letter, a digit or '_'."
         )
 
 
@@ -119,13 +121,9 @@ def source_not_found(resource_id: str) -> ArmError:
     return ArmError(404, "NotFound", f"Resource {name} is not found.")
 
 
-def too_many_requests(state: State) -> ArmError:
-    return ArmError(
-        429, "OperationNotAllowed",
-        "The server rejected the request because too many requests have been received for this"
-        " subscription.",
-        headers={"Retry-After": str(state.config.retry_after.throttled)},
-    )  # fmt: skip
+def too_many_requests(state: State, group: str = "PutRestorePointResource") -> ArmError:
+    """The provider's 429; ``group``: which of its limits was passed."""
+    return compute_throttled(group, state.clock, state.config.retry_after.throttled)
 
 
 def listing(bodies: list[dict[str, Any]], *, upper_group: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from ..arm.operations import Operation
 from ..arm.resources import Resource
 from ..arm.router import Call, Router
-from ..errors import missing_parameter
+from ..errors import entity_not_found, missing_parameter
 from ..http_types import Response, json_response
 from ..state import State
 from .enumerations import MACHINE, check_choices
@@ -73,11 +73,16 @@ class VirtualMachines:
     # -- reading
 
     def _find(self, call: Call) -> Resource:
-        return self._state.resources.need(tracked_id(call, "virtualMachines"))
+        identity = tracked_id(call, "virtualMachines")
+        if self._state.resources.get(identity) is None and self._writes.just_deleted(identity):
+            error = entity_not_found()
+            error.headers.update(GET_RATE)
+            raise error
+        return self._state.resources.need(identity)
 
     @staticmethod
-    def _shown(vm: Resource, call: Call) -> dict[str, Any]:
-        body = answer(vm)
+    def _shown(vm: Resource, call: Call, *, user_data: bool = False) -> dict[str, Any]:
+        body = answer(vm, user_data=user_data)
         if "securityProfile" in body["properties"]:
             profile = body["properties"]["securityProfile"]
             body["properties"]["securityProfile"] = shown(profile, call.api_version)
@@ -86,10 +91,12 @@ class VirtualMachines:
         return body
 
     def _body(self, vm: Resource, call: Call) -> dict[str, Any]:
-        body = self._shown(vm, call)
         expand = call.request.query.get("$expand", "").lower()
+        body = self._shown(vm, call, user_data="userdata" in expand)
         if "instanceview" in expand or call.request.query.get("statusOnly", "").lower() == "true":
             body["properties"]["instanceView"] = instance_view(self._state, vm)
+        if "userdata" in expand and vm.properties.get("userData"):
+            body["properties"]["userData"] = vm.properties["userData"]
         return body
 
     def _get(self, call: Call) -> Response:

@@ -51,6 +51,8 @@ def _check_capabilities(machine: Machine, held: dict[str, str]) -> None:
         raise invalid_parameter(
             f"The VM size '{machine.size}' cannot boot with OS image or disk. Please check that disk"
             " controller types supported by the OS image or disk is one of the supported disk"
-            " controller types for the VM size, and that their architectures are the same.",
+            f" controller types for the VM size '{machine.size}'. Please query sku api at"
+            " https://aka.ms/azure-compute-skus  to determine supported disk controller types for"
+            " the VM size.",
             "vmSize",
         )

@@ -40,6 +40,13 @@ def check_may_change(vm: Resource, properties: dict[str, Any]) -> None:
     if vm.hidden.get("generalized") and properties:  # documented; the words are assumed
         raise _generalized("Update VM", vm)
     priority = properties.get("priority")
+    if priority is not None and held.get("priority") is None:  # CompositionalIT/farmer#968
+        raise ArmError(
+            400, "BadRequest",
+            f"The specified priority value '{priority}' cannot be applied to the Virtual Machine"
+            f" '{vm.name}' since no priority was specified when the Virtual Machine was created. For"
+            " more information, see http://aka.ms/AzureSpot/errormessages.",
+        )  # fmt: skip
     if priority is not None and _is_spot(priority) != _is_spot(held.get("priority")):
         raise change_refused("priority")
     price = member(properties, "billingProfile").get("maxPrice")

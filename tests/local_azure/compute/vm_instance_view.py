@@ -26,6 +26,8 @@ def instance_view(state: State, vm: Resource) -> dict[str, Any]:
     agent = running and vm.hidden.get("agent", True)
     if agent:
         body |= _guest(state, vm)
+    elif running:
+        body["vmAgent"] = _silent_agent(state)
     body["disks"] = _disks(state, vm)
     if "bootDiagnostics" in vm.properties.get("diagnosticsProfile", {}):
         body["bootDiagnostics"] = {}
@@ -56,6 +58,16 @@ def _guest(state: State, vm: Resource) -> dict[str, Any]:
             "extensionHandlers": [],
         },
     }
+
+
+def _silent_agent(state: State) -> dict[str, Any]:
+    """What a running machine shows whose agent says nothing, as recorded."""
+    status = {
+        "code": "ProvisioningState/Unavailable", "level": "Warning", "displayStatus": "Not Ready",
+        "message": "VM status blob is found but not yet populated.",
+        "time": wire_time(state.clock.now()),
+    }  # fmt: skip
+    return {"vmAgentVersion": "Unknown", "statuses": [status]}
 
 
 def _disks(state: State, vm: Resource) -> list[dict[str, Any]]:

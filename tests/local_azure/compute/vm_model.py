@@ -18,12 +18,12 @@ _ECHOED = (
     "hostGroup", "licenseType", "platformFaultDomain", "priority", "proximityPlacementGroup",
     "scheduledEventsProfile", "securityProfile", "userData", "virtualMachineScaleSet",
 )  # fmt: skip
-_NEVER_SHOWN = ("userData",)
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,62}\w)?", re.ASCII)
 _NAME_RULE = r"^[^_\W][\w\-._]{0,79}(?<![-.])$"
 _BAD_CHARACTERS = "`~!@#$%^&*()=+_[]{}\\|;:.'\",<>/?"
 _LINUX_BAD_CHARACTERS = _BAD_CHARACTERS.replace(".", "")
 _LINUX_NAME, _WINDOWS_NAME = 64, 15
+_KINDS_OF_CHARACTERS = 3  # that a password has at least
 
 
 def vm_id(subscription: str, group: str, name: str) -> str:
@@ -64,12 +64,30 @@ def _check_computer_name(name: str, os_type: str) -> None:
     )
 
 
+def _check_password(password: str, os_type: str) -> None:
+    """Refuse a password that is too short or too simple, in the words of Azure/sap-hana#1017."""
+    shortest, longest = (8, 123) if os_type.lower() == "windows" else (6, 72)
+    kinds = (str.isupper, str.islower, str.isdigit, lambda one: not one.isalnum())
+    found = sum(any(kind(one) for one in password) for kind in kinds)
+    if not shortest <= len(password) <= longest or found < _KINDS_OF_CHARACTERS:
+        raise invalid_parameter(
+            f"The supplied password must be between {shortest}-{longest} characters long and must"
+            " satisfy at least 3 of password complexity requirements from the following:\r\n1)"
+            " Contains an uppercase character\r\n2) Contains a lowercase character\r\n3) Contains a"
+            " numeric digit\r\n4) Contains a special character\r\n5) Control characters are not"
+            " allowed",
+            "adminPassword",
+        )
+
+
 def os_profile(asked: dict[str, Any], vm_name: str, os_type: str) -> dict[str, Any]:
     """The OS profile with the service's defaults and without its secrets."""
     name = asked.get("computerName") or vm_name
     _check_computer_name(name, os_type)
     if not asked.get("adminUsername"):
         raise missing_parameter("osProfile.adminUsername")
+    if asked.get("adminPassword") is not None:
+        _check_password(str(asked["adminPassword"]), os_type)
     made: dict[str, Any] = {"computerName": name, "adminUsername": asked["adminUsername"]}
     if os_type.lower() == "windows":
         made["windowsConfiguration"] = _windows(asked.get("windowsConfiguration") or {})
@@ -204,14 +222,15 @@ def change_properties(vm: Resource, properties: dict[str, Any]) -> None:
     vm.properties.update(tail)
 
 
-def answer(vm: Resource) -> dict[str, Any]:
-    """What a GET shows.
+def answer(vm: Resource, *, user_data: bool = False) -> dict[str, Any]:
+    """What a GET shows; its user data only where it is asked for.
 
     While a machine is deallocated the service leaves out the sizes and SKUs of its disks.
     """
     body = vm.answer()
-    for name in _NEVER_SHOWN:
-        body["properties"].pop(name, None)
+    data = body["properties"].pop("userData", None)
+    if user_data and data:
+        body["properties"]["userData"] = data
     if vm.hidden.get("power") == "deallocated":
         storage = body["properties"]["storageProfile"]
         for disk in (storage["osDisk"], *storage["dataDisks"]):

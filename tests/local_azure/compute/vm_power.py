@@ -36,5 +36,15 @@ def set_power(state: State, vm: Resource, power: str) -> None:
             set_reserved(disk, power == "deallocated")
 
 
+def keeps_power(action: str, held: str) -> bool:
+    """Whether an action leaves the power state as it is.
+
+    A recorded machine was stopped, redeployed and then generalized: it had not been started.
+    """
+    return (action, held) == ("poweroff", "deallocated") or (
+        action == "redeploy" and held != "running"
+    )
+
+
 def needs_running(action: str) -> bool:
     return action in _NEEDS_RUNNING

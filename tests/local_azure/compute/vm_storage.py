@@ -61,7 +61,7 @@ class StoragePlan:
     def finish(self, state: State, machine: Machine, *, reserved: bool) -> None:
         """Make the disks that do not exist yet, and let go of those that are no longer wanted."""
         for number, entry in enumerate(self.wanted, start=1):
-            made = _make(state, machine, entry, number)
+            made = _make(state, machine, entry, number, self.profile.get("imageReference"))
             attach(state, made, machine.id, reserved=reserved)
         self.wanted.clear()
         for disk in self.attached:
@@ -162,6 +162,16 @@ def _new_os_disk(
     made.setdefault("diskSizeGB", IMAGE_DISK_GB)
     plan.wanted.append(made)
     return made
+
+
+def image_id(subscription: str, location: str, reference: dict[str, Any]) -> str:
+    """The id of a marketplace image; its casing is the service's."""
+    version = reference.get("exactVersion") or reference.get("version")
+    return (
+        f"/Subscriptions/{subscription}/Providers/Microsoft.Compute/Locations/{location}"
+        f"/Publishers/{reference['publisher']}/ArtifactTypes/VMImage"
+        f"/Offers/{reference.get('offer')}/Skus/{reference.get('sku')}/Versions/{version}"
+    )
 
 
 def os_of_image(reference: dict[str, Any]) -> str:
@@ -436,7 +446,9 @@ def _entry(
     return {key: value for key, value in made.items() if value is not None}
 
 
-def _make(state: State, machine: Machine, entry: dict[str, Any], number: int) -> Resource:
+def _make(
+    state: State, machine: Machine, entry: dict[str, Any], number: int, image: dict[str, Any] | None
+) -> Resource:
     """Make the disk of an entry, and write its name and id into the entry."""
     os_type = entry.get("osType")
     kind = "OsDisk_1" if os_type else f"disk{number}"
@@ -449,7 +461,9 @@ def _make(state: State, machine: Machine, entry: dict[str, Any], number: int) ->
         raise conflict(
             "ConflictingUserInput", f"Disk {entry_name} already exists in resource group {group}."
         )
-    creation = {"createOption": "FromImage" if os_type else "Empty"}
+    creation: dict[str, Any] = {"createOption": "FromImage" if os_type else "Empty"}
+    if os_type and (image or {}).get("publisher"):
+        creation["imageReference"] = {"id": image_id(subscription, machine.location, image)}
     managed = entry["managedDisk"]
     disk = new_disk(
         state, subscription=subscription, group=group, name=entry_name, location=machine.location,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from ..arm.operations import COMPUTE_OPERATIONS, Operation
@@ -14,7 +15,7 @@ from ..state import State
 from .disk_model import delete_disk, detach
 from .marketplace import check_offer
 from .quota import check_cores
-from .tracked import change_refused, member, properties_of
+from .tracked import FORGOTTEN, change_refused, member, properties_of
 from .vm_boot import check_boot, check_plan
 from .vm_changes import check_may_change, check_may_generalize, check_may_run
 from .vm_etag import grow
@@ -28,7 +29,7 @@ from .vm_model import (
     vm_body,
 )
 from .vm_network import attach_network, change_network, drop_network, plan_network
-from .vm_power import ACTIONS, PACED, needs_running, set_power
+from .vm_power import ACTIONS, PACED, keeps_power, needs_running, set_power
 from .vm_security import check_change, check_disk, check_profile, take_over
 from .vm_storage import Machine, StoragePlan, check_luns, plan_change, plan_new
 
@@ -60,6 +61,7 @@ class Writes:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._deleted: dict[str, datetime] = {}
 
     def _run(
         self,
@@ -253,8 +255,7 @@ class Writes:
                 f"Operation '{action}' is not allowed on VM '{vm.name}' since the VM is not"
                 " running. You can start the VM and retry.",
             )
-        keeps = "poweroff" if held == "deallocated" else "redeploy" if held != "running" else ""
-        if action.lower() == keeps:  # sdk: a machine that was off and moved can be generalized
+        if keeps_power(action.lower(), held):
             power, transition = held, held
         if power != held:
             vm.hidden["transition"] = transition
@@ -296,6 +297,12 @@ class Writes:
             if entry["deleteOption"].lower() == "delete":
                 delete_disk(self._state, disk)
         self._state.resources.remove(vm.id)
+        self._deleted[vm.id.lower()] = self._state.clock.now()
+
+    def just_deleted(self, identity: str) -> bool:
+        """Whether Resource Manager does not know yet that a machine is gone."""
+        gone = self._deleted.get(identity.lower())
+        return gone is not None and (self._state.clock.now() - gone).total_seconds() < FORGOTTEN
 
 
 def _os_profile_of(
@@ -329,15 +336,15 @@ def _untagged(body: dict[str, Any]) -> dict[str, Any]:
 
 def _change_envelope(vm: Resource, request: dict[str, Any], *, merge: bool) -> None:
     """Take over what lies beside the properties, keeping the order of the members."""
-    properties = vm.body.pop("properties")
+    made = {key: value for key, value in vm.body.items() if key != "properties"}
     if "tags" in request:
-        vm.body.pop("tags", None)
+        made.pop("tags", None)
         if request["tags"] is not None:
-            vm.body["tags"] = request["tags"]
+            made["tags"] = request["tags"]
     if request.get("identity"):
-        held = vm.body.pop("identity", {}) if merge else {}
+        held = made.pop("identity", {}) if merge else {}
         identity = merged_identity(held, request["identity"])
         if identity["type"].lower() != "none":
             known = held.get("userAssignedIdentities") or {}
-            vm.body["identity"] = identity_body(identity, pending=merge, known=known)
-    vm.body["properties"] = properties
+            made["identity"] = identity_body(identity, pending=merge, known=known)
+    vm.body = {**made, "properties": vm.properties}

@@ -20,6 +20,11 @@ description:
 """
 
 
+def _part(result: Any, name: str) -> Any:
+    """Public since ansible-core 2.19."""
+    return getattr(result, name) if hasattr(result, name) else getattr(result, f"_{name}")
+
+
 class CallbackModule(CallbackBase):
     """The recorder; support.playbook reads what it writes."""
 
@@ -50,16 +55,16 @@ class CallbackModule(CallbackBase):
             file.write(json.dumps(record, default=str) + "\n")
 
     def _record(self, result: Any, outcome: str, ignored: bool = False) -> None:
-        content = result.result
+        content, host, task = (_part(result, name) for name in ("result", "host", "task"))
         self._write(
             {
-                "host": result.host.get_name(),
-                "name": result.task.get_name(),
-                "action": result.task.action,
+                "host": host.get_name(),
+                "name": task.get_name(),
+                "action": task.action,
                 "outcome": "ignored" if ignored else outcome,
                 "changed": bool(content.get("changed", False)),
-                "check_mode": bool(result.task.check_mode),
-                "writes": self._writes() if result.task.check_mode else [],
+                "check_mode": bool(task.check_mode),
+                "writes": self._writes() if task.check_mode else [],
                 "result": content,
             }
         )

@@ -87,7 +87,13 @@ class World:
             target = f"{parts.path}?{parts.query}"
         else:
             target = f"{target}{'&' if '?' in target else '?'}api-version={api}"
-        raw = b"" if body is None else json.dumps(body).encode()
+        raw = (
+            body
+            if isinstance(body, bytes)
+            else json.dumps(body).encode()
+            if body is not None
+            else b""
+        )
         request = Request(method, target, Headers((headers or {}).items()), raw)
         self.state.operations.settle()
         try:

@@ -115,7 +115,7 @@ def test_a_copy_keeps_the_bytes_of_its_moment(world: World) -> None:
         (copy_of(f"{COMPUTE}/disks/source") | {"location": "eastus"}, 404, "NotFound"),
         (EMPTY | {"properties": {"creationData": {"createOption": "Attach"}}}, 400,
          "InvalidParameter"),
-        (EMPTY | {"properties": {"creationData": "x"}}, 400, "InvalidParameter"),
+        (EMPTY | {"properties": {"creationData": "x"}}, 400, "BadRequest"),
     ],
 )  # fmt: skip
 def test_bad_requests(world: World, body: dict[str, object], status: int, code: str) -> None:
@@ -380,9 +380,12 @@ def test_a_snapshot_in_another_region_is_copied_with_progress(world: World) -> N
     )
     world.config.durations.snapshot_replication = 100
     far = f"{COMPUTE}/snapshots/far"
+    trusted = {"securityProfile": {"securityType": "TrustedLaunch"}}
+    world.state.resources.need(SNAP).properties.update(trusted)
     data = {"createOption": "CopyStart", "sourceResourceId": SNAP}
     body = {"location": "eastus", "properties": {"creationData": data, "incremental": True}}
     output = world.done("PUT", far, body)["properties"]["output"]
+    assert "securityProfile" not in output["properties"]  # it stays behind
     assert "completionPercent" not in output["properties"]
     percent = world.get(far)["properties"]["completionPercent"]
     assert isinstance(percent, float) and percent < 100

@@ -230,8 +230,9 @@ def test_access_to_a_disk_restore_point(world: World, points: str) -> None:
     assert again["properties"]["output"]["accessSAS"] == url
     blob: PageBlob = world.state.sas.active()[0].blob
     assert b"".join(blob.read_pieces(0, 4)) == b"kept"
-    write = world.call("POST", f"{drp(point)}/beginGetAccess", ACCESS | {"access": "Write"})
-    assert write.error == "InvalidParameter"
+    for wrong in ({"access": "Write"}, {"durationInSeconds": 61 * 24 * 3600}):
+        refused = world.call("POST", f"{drp(point)}/beginGetAccess", ACCESS | wrong)
+        assert (refused.status, refused.error) == (400, "InvalidParameter")
     world.done("POST", f"{drp(point, 1)}/endGetAccess")
     assert not world.state.sas.active()
 
@@ -411,7 +412,10 @@ def test_the_key_of_a_copy(world: World, points: str) -> None:
     source = make(world, f"{points}/p1")
     collection = points.removesuffix("/restorePoints")
     far = world.collection("Far", collection, "eastus")
-    key = {"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSet": {"id": "/des"}}
+    key = {
+        "type": "EncryptionAtRestWithCustomerKey",
+        "diskEncryptionSet": {"id": f"{COMPUTE}/diskEncryptionSets/des"},
+    }
     wanted = {"encryption": key, "sourceDiskRestorePoint": {"id": drp(source)}}
     body = copy_body(source["id"])
     body["properties"]["sourceMetadata"] = {

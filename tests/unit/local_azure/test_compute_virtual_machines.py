@@ -66,7 +66,7 @@ def test_a_machine_on_existing_disks_with_a_described_interface(world: VmWorld) 
             ],
         },
     }  # fmt: skip
-    network = {"networkApiVersion": "2022-11-01", "networkInterfaceConfigurations": [described]}
+    network = {"networkApiVersion": "2020-11-01", "networkInterfaceConfigurations": [described]}
     body = world.request("vm1", networkProfile=network, osProfile=None, storageProfile={
         "osDisk": attached(os_disk, osType="Linux"),
         "dataDisks": [attached(data, lun=7, caching="ReadOnly")],
@@ -109,8 +109,8 @@ def test_what_it_does_not_understand_is_echoed(world: VmWorld) -> None:
         ({"hardwareProfile": {"vmSize": "Huge"}}, 400, "InvalidParameter", "VM size"),
         ({"networkProfile": {}}, 400, "InvalidParameter", "networkProfile"),
         (
-            {"networkProfile": {"networkInterfaces": [{"id": "/nowhere"}]}},
-            400, "InvalidResourceReference", "/nowhere",
+            {"networkProfile": {"networkInterfaces": [{"id": f"{NETWORK}/networkInterfaces/nowhere"}]}},
+            400, "InvalidResourceReference", "/networkInterfaces/nowhere",
         ),
         (
             {"networkProfile": {"networkInterfaceConfigurations": [{"name": "n"}]}},
@@ -120,7 +120,7 @@ def test_what_it_does_not_understand_is_echoed(world: VmWorld) -> None:
         ({"osProfile": {"computerName": "a" * 65, "adminUsername": "x"}}, 400, "InvalidParameter",
          "64 characters"),
         ({"storageProfile": {}}, 400, "InvalidParameter", "storageProfile.osDisk"),
-        ({"storageProfile": {"osDisk": {"createOption": "Odd"}}}, 400, "InvalidParameter", "Odd"),
+        ({"storageProfile": {"osDisk": {"createOption": "Odd"}}}, 400, "BadRequest", "Odd"),
         ({"storageProfile": {"osDisk": {"createOption": "FromImage"}}}, 400, "InvalidParameter",
          "imageReference"),
         ({"storageProfile": {"osDisk": {"createOption": "Attach"}}}, 400, "InvalidParameter",
@@ -283,8 +283,12 @@ def test_a_failed_start_leaves_the_power_state(world: VmWorld) -> None:
 @pytest.mark.parametrize(("agent", "running"), [(False, True), (True, False)])
 def test_there_is_no_agent_where_none_runs(world: VmWorld, agent: bool, running: bool) -> None:
     world.direct(agent=agent, running=running)
+    view = world.get(f"{VM}/instanceView")
 
-    assert "vmAgent" not in world.get(f"{VM}/instanceView")
+    assert ("vmAgent" in view) == running  # it says nothing, and that is shown
+    if running:
+        assert view["vmAgent"]["vmAgentVersion"] == "Unknown"
+        assert view["vmAgent"]["statuses"][0]["displayStatus"] == "Not Ready"
 
 
 def test_the_agent_of_a_running_machine(world: VmWorld) -> None:

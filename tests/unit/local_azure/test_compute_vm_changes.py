@@ -201,6 +201,8 @@ def test_disks_go_with_the_machine_where_they_say_so(world: VmWorld) -> None:
 
     assert answer.status == 202
     assert world.poll(answer)["status"] == "Succeeded"
+    assert world.call("GET", VM).error == "NotFound"
+    world.clock.advance(60)
     assert world.call("GET", VM).error == "ResourceNotFound"
     assert world.call("GET", f"{COMPUTE}/disks/vm1_DataDisk_0").status == 404
     assert world.disk_state(f"{COMPUTE}/disks/vm1_OsDisk_1") == "Unattached"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -280,5 +281,77 @@ def test_all_matching_faults_count_and_the_first_strikes() -> None:
 def test_every_kind_is_tried_here() -> None:
     assert set(KINDS) == {
         "status", "reset", "truncate", "fail_operation", "delay", "delay_answer", "lost_answer",
-        "omit_range",
+        "omit_range", "omit_operation",
     }  # fmt: skip
+
+
+# -- answers as they were recorded
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code", "words", "pause"),
+    [
+        ("throttled_by_compute", 429, "OperationNotAllowed", "too many requests", "120"),
+        ("throttled_by_action", 429, "ResourceRequestsThrottled",
+         "action 'Microsoft.Compute/disks/read'", "324"),
+        ("throttled_by_subscription", 429, "SubscriptionRequestsThrottled",
+         "GET/SUBSCRIPTIONS/RESOURCEGROUPS/PROVIDERS/MICROSOFT.COMPUTE/DISKS/", "6"),
+        ("server_timeout", 503, "ServerTimeout", "The request timed out.", None),
+        ("gateway_timeout", 504, "GatewayTimeout", "from 'Microsoft.Compute'", None),
+        ("failed_poll", 500, "MultipleErrorsOccurred", "Please see details.", None),
+        ("unread_by_policy", 504, "ResourceReadFailed", "Policy required full resource", None),
+        ("not_found_by_gateway", 404, "ResourceNotFound", "'Microsoft.Compute/disks/disk1'", None),
+        ("not_found_by_compute", 404, "NotFound", "not found in this Azure location", None),
+        ("not_found_by_disks", 404, "NotFound", "Disk disk1 is not found.", None),
+    ],
+)  # fmt: skip
+def test_recorded_answers(
+    azure: Client, name: str, status: int, code: str, words: str, pause: str | None
+) -> None:
+    assert azure.put_disk("disk1").status == 202
+    inject(azure, "GET .*disks/disk1", answer=name)
+    answer = azure.get_disk("disk1")
+
+    assert (answer.status, answer.code) == (status, code)
+    assert words in answer.body["error"]["message"]
+    assert answer.headers.get("retry-after") == pause
+    assert azure.get_disk("disk1").status == 200
+
+
+def test_the_pause_of_a_recorded_answer_can_be_none(azure: Client) -> None:
+    inject(azure, "GET .*resourceGroups", answer="throttled_by_subscription", retry_after=0)
+    answer = azure.call("GET", "resourceGroups")
+    assert answer.headers["retry-after"] == "0"
+    assert "try again after '0' seconds" in answer.body["error"]["message"]
+    assert "x-ms-failure-cause" not in answer.headers
+
+
+def test_the_detail_of_a_throttled_request(azure: Client) -> None:
+    inject(azure, "GET .*resourceGroups", answer="throttled_by_compute")
+    error = azure.call("GET", "resourceGroups").body["error"]
+    (detail,) = error["details"]
+    assert detail["code"] == "TooManyRequests"
+    measured = json.loads(detail["message"])
+    assert measured["measuredRequestCount"] > measured["allowedRequestCount"]
+    assert error["innererror"] == {"internalErrorCode": "TooManyRequestsReceived"}
+
+
+def test_a_poll_that_fails_while_the_operation_goes_on(azure: Client) -> None:
+    begun = azure.put_disk()
+    inject(azure, "GET .*DiskOperations", answer="failed_poll")
+    assert azure.poll(begun).status == 500
+    assert azure.poll(begun).body["status"] == "Succeeded"
+
+
+def test_an_answer_without_its_operation(azure: Client) -> None:
+    inject(azure, "PUT .*disks/", kind="omit_operation")
+    begun = azure.put_disk()
+    assert begun.status == 202
+    assert not {"azure-asyncoperation", "location", "retry-after"} & set(begun.headers)
+    assert azure.get_disk().status == 200
+
+
+@pytest.mark.parametrize("more", [{"answer": "odd"}, {"kind": "reset", "answer": "failed_poll"}])
+def test_recorded_answers_that_are_none(azure: Client, more: dict[str, str]) -> None:
+    with pytest.raises(ControlError, match="is none of throttled_by_compute"):
+        inject(azure, "GET", **more)

@@ -12,6 +12,7 @@ import pytest
 from local_azure.config import Config, profile
 from local_azure.faults import KINDS
 from local_azure.launcher import LocalAzure
+from local_azure.recorded_answers import RECORDED
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "local-azure.md"
 TEXT = GUIDE.read_text()
@@ -61,3 +62,13 @@ def test_every_setting_is_shown(group: str) -> None:
 def test_every_kind_of_fault_is_shown() -> None:
     table = TEXT.split("| `kind` |")[1].split("\n\n")[0]
     assert tuple(sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))) == tuple(sorted(KINDS))
+
+
+def test_every_recorded_answer_is_shown() -> None:
+    text = TEXT.split("`answer` names")[1].split("\n\n")[0]
+    assert set(RECORDED) == set(re.findall(r"`(\w+_\w+)`", text)) - {"retry_after"}
+
+
+def test_every_rule_of_the_owner_is_shown() -> None:
+    table = TEXT.split("| `governance`")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(vars(Config().governance))

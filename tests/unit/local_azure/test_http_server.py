@@ -86,8 +86,10 @@ def test_a_body_that_is_no_json(azure: Client) -> None:
 
 def test_what_nobody_answers(azure: Client) -> None:
     azure.make_group()
-    answer = azure.call("GET", "resourceGroups/group/providers/Microsoft.Web/sites/one")
+    answer = azure.call("PUT", "resourceGroups/group/providers/Microsoft.Compute/odd/one", {})
     assert (answer.status, answer.code) == (404, "InvalidResourceType")
+    answer = azure.call("GET", "resourceGroups/group/providers/Microsoft.Nonsense/odd/one")
+    assert (answer.status, answer.code) == (404, "InvalidResourceNamespace")
     answer = azure.call("POST", "resourceGroups")
     assert (answer.status, answer.code) == (405, "MethodNotAllowed")
 

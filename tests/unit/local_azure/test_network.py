@@ -70,7 +70,9 @@ def test_interfaces_that_cannot_be(world: VmWorld) -> None:
     subnet = world.subnet()
 
     assert world.call("PUT", target, {"location": "westus"}).status == 400
-    assert world.call("PUT", target, nic_body("")).error == "SubnetIsRequired"
+    assert world.call("PUT", target, nic_body("")).error == "LinkedInvalidPropertyId"
+    without = {"location": "westus", "properties": {"ipConfigurations": [{"name": "one"}]}}
+    assert world.call("PUT", target, without).error == "SubnetIsRequired"
     assert world.call("PUT", target, nic_body(f"{VNET}/subnets/no")).error == (
         "InvalidResourceReference"
     )
@@ -220,3 +222,74 @@ def test_providers_are_registered(world: VmWorld) -> None:
     assert len(world.get(f"{SUBSCRIPTION_ID}/providers")["value"]) == 3
     unknown = world.call("GET", f"{SUBSCRIPTION_ID}/providers/Microsoft.Nope")
     assert unknown.error == "InvalidResourceNamespace"
+
+
+def public_address(world: VmWorld) -> str:
+    target = f"{NETWORK}/publicIPAddresses/address"
+    assert world.call("PUT", target, {"location": "westus"}).status == 201
+    return target
+
+
+def test_a_public_address_shows_who_has_it(world: VmWorld) -> None:
+    address = public_address(world)
+    assert "ipConfiguration" not in world.get(address)["properties"]
+    body = nic_body(world.subnet(), publicIPAddress={"id": address.upper()})
+    nic = f"{NETWORK}/networkInterfaces/nic1"
+    assert world.call("PUT", nic, body).status == 201
+
+    held = {"id": f"{nic}/ipConfigurations/one"}
+    assert world.get(address)["properties"]["ipConfiguration"] == held
+    listed = world.get(f"{NETWORK}/publicIPAddresses")["value"]
+    assert listed[0]["properties"]["ipConfiguration"] == held
+    again = world.call("PUT", address, {"location": "westus", "tags": {"a": "b"}})
+    assert again.body["properties"]["ipConfiguration"] == held
+    assert world.call("DELETE", nic).status == 200
+    assert "ipConfiguration" not in world.get(address)["properties"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("kind", ["virtualNetworks/net", "publicIPAddresses/address"])
+def test_a_change_of_what_has_changed(world: VmWorld, kind: str, method: str) -> None:
+    world.subnet()
+    public_address(world)
+    target = f"{NETWORK}/{kind}"
+    before = world.get(target)
+    body = {**before, "tags": {"by": "me"}}
+    stale = {"If-Match": 'W/"stale"'}
+    for headers in (stale, {"If-None-Match": "*"}) if method == "PUT" else (stale,):
+        answer = world.call(method, target, body, headers=headers)
+        assert (answer.status, answer.error) == (412, "PreconditionFailed")
+        assert world.get(target) == before
+    for headers in ({"If-Match": before["etag"]}, {"If-Match": "*"}):
+        assert world.call(method, target, body, headers=headers).status == 200
+    assert world.get(target)["tags"] == {"by": "me"}
+
+
+def test_a_change_of_what_is_not_there(world: VmWorld) -> None:
+    world.subnet()
+    body = {"properties": {"addressPrefix": "10.1.3.0/24"}}
+    answer = world.call("PUT", f"{VNET}/subnets/new", body, headers={"If-Match": "*"})
+    assert answer.error == "PreconditionFailed"
+    assert world.call("GET", f"{VNET}/subnets/new").status == 404
+
+
+def test_a_network_that_is_refused_is_as_it_was(world: VmWorld) -> None:
+    """Nothing of it is written before all of it was looked at."""
+    world.nic("nic1")
+    before = world.get(VNET)
+    space = {"addressPrefixes": ["10.1.0.0/16"]}
+    right = {"name": "other", "properties": {"addressPrefix": "10.1.7.0/24"}}
+    wrong = {"name": "wrong", "properties": {"addressPrefix": "10.9.0.0/24"}}
+    for subnets in ([right, wrong], [right, {"name": "none"}], [right]):
+        body = {"location": "westus", "properties": {"addressSpace": space, "subnets": subnets}}
+        assert world.call("PUT", VNET, body).status == 400
+        assert world.get(VNET) == before
+
+
+def test_what_the_service_adds(world: VmWorld) -> None:
+    rules = f"{NETWORK}/networkSecurityGroups/rules"
+    made = world.call("PUT", rules, {"location": "westus"}).body["properties"]
+    assert [rule["name"] for rule in made["defaultSecurityRules"]][2::3] == [
+        "DenyAllInBound", "DenyAllOutBound",
+    ]  # fmt: skip
+    assert world.get(public_address(world))["sku"] == {"name": "Standard", "tier": "Regional"}

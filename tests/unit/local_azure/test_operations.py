@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from https_world import Client, client
+from https_world import Answer, Client, client
 
 from local_azure.arm.operations import COMPUTE_OPERATIONS, Operation, Operations
 from local_azure.clock import Clock
@@ -131,3 +131,22 @@ def test_an_injected_failure_takes_one_operation() -> None:
     failing, fine = bench.start("one", 0), bench.start("two", 0)
     assert bench.after(0) == ["one aborted", "two"]
     assert (failing.status, fine.status) == ("Failed", "Succeeded")
+
+
+@pytest.mark.parametrize("header", ["azure-asyncoperation", "location"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url: url[:-20],
+        lambda url: url.split("&t=")[0],
+        lambda url: url.replace("/westeurope/", "/eastus/"),
+        lambda url: url.replace("/DiskOperations/", "/operations/"),
+    ],
+)
+def test_a_url_that_is_not_the_one_that_was_given(azure: Client, header: str, change: Any) -> None:
+    begun = azure.put_disk()
+    changed = {**begun.headers, header: change(begun.headers[header])}
+    assert changed[header] != begun.headers[header]
+    answer = azure.poll(Answer(202, changed, b""), header)
+    assert (answer.status, answer.code) == (404, "NotFound")
+    assert azure.poll(begun, header).status in (200, 202)

@@ -92,10 +92,16 @@ def test_ids_that_are_none(azure: Client, properties: dict[str, Any], path: str)
 # -- names and values
 
 
+def bodies_of(world: VmWorld) -> dict[str, Any]:
+    source = {"source": {"id": world.direct().id}}
+    collection = {"location": "westus", "properties": source}
+    return {"disks": disk_body(), "snapshots": disk_body(), "restorePointCollections": collection}
+
+
 @pytest.mark.parametrize("name", ["a" * 81, "a%20b", "a(b)", "%C3%A4"])
 @pytest.mark.parametrize("kind", ["disks", "snapshots", "restorePointCollections"])
 def test_names_that_cannot_be(world: VmWorld, kind: str, name: str) -> None:
-    answer = world.call("PUT", f"{COMPUTE}/{kind}/{name}", disk_body())
+    answer = world.call("PUT", f"{COMPUTE}/{kind}/{name}", bodies_of(world)[kind])
     assert "1 to 80 characters" in refused(answer, 400, "InvalidParameter")
 
 

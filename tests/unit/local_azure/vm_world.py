@@ -15,6 +15,7 @@ from local_azure.resource_groups import ResourceGroups
 NETWORK = f"{GROUP_ID}/providers/Microsoft.Network"
 SUBNET = f"{NETWORK}/virtualNetworks/net/subnets/default"
 GIB = 1 << 30
+PASSWORD = "Not-a-secret-1"
 
 
 class VmWorld(World):
@@ -64,7 +65,11 @@ class VmWorld(World):
                     "imageReference": {"publisher": "Canonical", "offer": "x", "sku": "server"},
                     "osDisk": {"createOption": "FromImage"},
                 },
-                "osProfile": {"computerName": name, "adminUsername": "me", "adminPassword": "no"},
+                "osProfile": {
+                    "computerName": name,
+                    "adminUsername": "me",
+                    "adminPassword": PASSWORD,
+                },
                 "networkProfile": {"networkInterfaces": [{"id": self.nic(f"{name}-nic")}]},
                 **properties,
             },

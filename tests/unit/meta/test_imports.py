@@ -26,7 +26,10 @@ RULES = {
     "tests/local_azure": ("ansible", "ansible_collections", "plugins"),
 }
 # Small things that every part may use; they use only each other, from left to right.
-COMMON = ("_azure_errors", "_query", "_duration", "_clock", "_errors", "_secrets", "_spec")
+COMMON = (
+    "_azure_errors", "_permissions", "_query", "_requirements", "_duration", "_clock", "_errors",
+    "_secrets", "_spec",
+)  # fmt: skip
 # What each part of the engine may import besides: every arrow there is, and no other.
 ARROWS = {
     "_login": (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,19 +59,32 @@ class World:
     """A machine with a restore point or a backup, that has written since.
 
     Attributes:
+        first: the name of its point, or the id of its backup.
         then: digests of its disks at the time of the point, by LUN.
         original: what was attached before any restore.
     """
 
-    def __init__(self, bench: Bench, source: str, folder: Path, **machine: Any) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        source: str,
+        folder: Path,
+        *,
+        data: list[dict[str, Any]] | None = None,
+        change: Callable[[Bench, Machine], None] | None = None,
+        **machine: Any,
+    ) -> None:
+        """``change`` makes the machine what it is, before the point is taken."""
         self.bench = bench
         self.source = source
-        self.machine: Machine = bench.machine(DATA, **machine)
+        self.machine: Machine = bench.machine(DATA if data is None else data, **machine)
+        if change is not None:
+            change(bench, self.machine)
         folder.mkdir()
         self.place = Place(bench, self.machine, folder)
         if source == "backup":
             self.place.create()
-        self.take("p1")
+        self.first = self.take("p1")
         self.then = self.digests()
         if machine.get("running", True):
             bench.write(self.machine, "later")

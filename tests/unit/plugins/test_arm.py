@@ -75,6 +75,13 @@ def test_retry_after_paces_the_looks(bench: Bench) -> None:
     assert first == 99 and 1 <= sum(more) < 5
 
 
+def test_a_retry_after_of_nothing_is_no_pace(bench: Bench) -> None:
+    paces = {"disk_write": 0, "disk_poll": 0}
+    bench.control.configure(durations={"disk_write": 60}, retry_after=paces)
+    make_disk(bench.arm())
+    assert bench.clock.slept == sorted(bench.clock.slept) and bench.clock.slept[0] > 0
+
+
 def test_without_retry_after_the_pauses_grow(bench: Bench) -> None:
     bench.control.configure(durations={"delete": 60})
     make_disk(bench.arm())

@@ -176,6 +176,71 @@ def test_msi(home: Path) -> None:
         resolve(home, {"auth_source": "msi"})
 
 
+# The names of the SDKs, and workload identity
+
+
+def test_the_names_of_the_sdks_are_known(home: Path) -> None:
+    environ = {**env(2, "tenant", "secret"), "AZURE_TENANT_ID": "t", "AZURE_CLIENT_SECRET": "s"}
+    login = resolve(home, {}, environ)
+    assert (login.source, login.tenant, secret_of(login)) == ("env", "t", "s")
+    login = resolve(home, {}, {**environ, **env(2)})
+    assert (login.tenant, secret_of(login)) == ("tenant-2", SECRET.format(2))
+    with pytest.raises(InputError, match=r"secret \(AZURE_SECRET\) is missing.*another client_id"):
+        resolve(home, {"client_id": CLIENT.format(1)}, environ)
+
+
+@pytest.fixture
+def workload(tmp_path: Path) -> dict[str, str]:
+    """What a cluster sets in a pod with workload identity."""
+    (tmp_path / "token").write_text("a.b.c")
+    return {
+        "AZURE_CLIENT_ID": CLIENT.format(8),
+        "AZURE_TENANT_ID": "tenant-8",
+        "AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "token"),
+        "AZURE_AUTHORITY_HOST": "https://login.microsoftonline.com/",
+        "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION.format(8),
+    }
+
+
+@pytest.mark.parametrize("source", ["auto", "env", "workload_identity"])
+def test_workload_identity(home: Path, workload: dict[str, str], source: str) -> None:
+    login = resolve(home, {"auth_source": source}, workload)
+    assert kind_of(login) == "WorkloadIdentityCredential"
+    assert login.source == ("workload_identity" if source == "workload_identity" else "env")
+    assert (login.client_id, login.tenant) == (CLIENT.format(8), "tenant-8")
+    assert login.subscription_id == SUBSCRIPTION.format(8)
+
+
+def test_a_secret_goes_before_workload_identity(home: Path, workload: dict[str, str]) -> None:
+    environ = {**workload, "AZURE_SECRET": "s"}
+    assert kind_of(resolve(home, {}, environ)) == "ClientSecretCredential"
+    assert kind_of(resolve(home, {"secret": "s"}, workload)) == "ClientSecretCredential"
+    login = resolve(home, {"auth_source": "workload_identity"}, environ)
+    assert kind_of(login) == "WorkloadIdentityCredential"
+
+
+def test_the_workload_of_another_client(home: Path, workload: dict[str, str]) -> None:
+    other = {"client_id": CLIENT.format(1), "tenant": "t"}
+    login = resolve(home, {**other, "auth_source": "workload_identity"}, workload)
+    assert (login.client_id, login.tenant) == (CLIENT.format(1), "t")
+    with pytest.raises(InputError, match="is for another client_id"):
+        resolve(home, other, workload)
+
+
+def test_no_workload_identity(home: Path, workload: dict[str, str]) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(home, {"auth_source": "workload_identity"})
+    assert "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_FEDERATED_TOKEN_FILE are not set" in str(
+        caught.value
+    )
+    for text, told in ((None, "No such file or directory"), (" ", "it is empty")):
+        path = Path(workload["AZURE_FEDERATED_TOKEN_FILE"])
+        path.write_text(text) if text else path.unlink()
+        with pytest.raises(InputError, match=f"cannot be read from {path}: {told}") as caught:
+            resolve(home, {}, workload)
+        assert "service account" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("wanted", [SUBSCRIPTION.format(4), "name 4"])
 def test_cli_subscription_by_id_or_name(home: Path, wanted: str) -> None:
     log_in_cli(home, account(4, default=False), account(5))
@@ -343,7 +408,7 @@ def test_broken_credential_file(home: Path) -> None:
         resolve(home)
 
 
-@pytest.mark.parametrize("source", ["cli", "msi"])
+@pytest.mark.parametrize("source", ["cli", "msi", "workload_identity"])
 @pytest.mark.parametrize("option", ["secret", "profile", "x509_certificate_path"])
 def test_contradictory_options(home: Path, source: str, option: str) -> None:
     with pytest.raises(InputError, match=f"{option} has no place"):

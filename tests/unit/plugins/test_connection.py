@@ -141,6 +141,37 @@ def test_cli_token(
     assert result["failure"]["code"] == "CliNotFound"
 
 
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({}, None),
+        ({"iss": "https://elsewhere.example/"}, "AADSTS700211"),
+        ({"sub": "system:serviceaccount:default:other"}, "AADSTS700213"),
+        ({"aud": "https://elsewhere.example/"}, "AADSTS700212"),
+        ({"exp": 1}, "AADSTS700024"),
+    ],
+)
+def test_workload_identity_token(
+    azure: LocalAzure,
+    environ: dict[str, str],
+    home: Path,
+    claims: dict[str, Any],
+    code: str | None,
+) -> None:
+    (home / "token").write_text(azure.app.identity.federation.token(**claims))
+    del environ["AZURE_SECRET"]
+    environ["AZURE_TENANT_ID"] = environ.pop("AZURE_TENANT")
+    environ["AZURE_FEDERATED_TOKEN_FILE"] = str(home / "token")
+    result = describe_connection({"auth_source": "workload_identity"}, environ, home=home)
+    assert (result["connected"], result["auth_source"]) == (code is None, "workload_identity")
+    assert result["failure"].get("code") == code
+    if code is None:
+        assert result["principal"]["client_id"] == azure.config.client_id
+    elif code != "AADSTS700024":
+        assert "does not trust the token of this workload" in result["reason"]
+        assert "federated credential" in result["reason"]
+
+
 def test_msi_token(
     azure: LocalAzure, environ: dict[str, str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

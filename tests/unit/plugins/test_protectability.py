@@ -63,12 +63,6 @@ def test_what_no_restore_point_can_hold(resource, entry, reason, mode) -> None:
             "UltraDiskInCrashMode",
         ),
         (disk(), {**MANAGED, "writeAcceleratorEnabled": True}, {}, "WriteAcceleratorInCrashMode"),
-        (
-            disk(),
-            MANAGED,
-            {"properties": {"securityProfile": {"securityType": "ConfidentialVM"}}},
-            "ConfidentialVMInCrashMode",
-        ),
     ],
 )
 def test_what_only_crash_mode_cannot_hold(resource, entry, vm, reason) -> None:
@@ -135,3 +129,29 @@ def test_findings_are_whole_and_crash_mode_only_adds(
         assert "data0" in finding["message"] and finding["message"].endswith(".")
     names = reasons(crash)
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_confidential_machine_has_no_restore_points(mode) -> None:
+    vm = {"properties": {"securityProfile": {"securityType": "ConfidentialVM"}}}
+    assert reasons(disk_findings(disk(), MANAGED, vm, consistency_mode=mode)) == ["ConfidentialVM"]
+    trusted = {"properties": {"securityProfile": {"securityType": "TrustedLaunch"}}}
+    assert disk_findings(disk(), MANAGED, trusted, consistency_mode=mode) == []
+
+
+@pytest.mark.parametrize(
+    ("resource", "entry"),
+    [
+        (disk(encryptionSettingsCollection={"enabled": True}), MANAGED),  # since 2018
+        (disk(), {**MANAGED, "encryptionSettings": {"enabled": True}}),
+        (None, {**MANAGED, "encryptionSettings": {"enabled": True}}),
+    ],
+)
+def test_an_image_of_ciphertext_is_named(resource, entry) -> None:
+    (found,) = export_findings(resource, entry)
+    assert found["reason"] == "AzureDiskEncryption" and "data0" in found["message"]
+
+
+def test_azure_disk_encryption_that_was_switched_off_is_no_finding() -> None:
+    off = disk(encryptionSettingsCollection={"enabled": False})
+    assert export_findings(off, {**MANAGED, "encryptionSettings": {"enabled": False}}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError
+from ansible_collections.vmguard.azure.plugins.module_utils._errors import InputError, VmguardError
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.errors import (
     BackupNotFound,
     DamagedObject,
@@ -118,6 +119,31 @@ def test_nobody_else_may_read_what_is_written(place: Place, image_format: str) -
     found = list((place.folder / "out").iterdir())
     assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
     assert len(found) == 3
+
+
+@needs_qemu
+def test_a_folder_that_is_put_in_the_place_of_ours_is_not_written_to(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write in the directory can rename what lies in it, between any two steps."""
+    place.backup()
+    victim, out, tools = (place.folder / name for name in ("victim", "out", "tools"))
+    victim.write_text("of somebody else")
+    tools.mkdir()
+    swapping = tools / "qemu-img"
+    swapping.write_text(
+        "#!/bin/sh\n"
+        f"if [ -d {out}/.vmguard-restore.partial ] && [ ! -e {out}/ours ]; then\n"
+        f"  mv {out}/.vmguard-restore.partial {out}/ours; mkdir {out}/.vmguard-restore.partial\n"
+        "  for name; do :; done; ln -s "
+        f'{victim} "{out}/.vmguard-restore.partial/$(basename "$name")"\n'
+        f'fi\nexec {shutil.which("qemu-img")} "$@"\n'
+    )
+    swapping.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    with contextlib.suppress(VmguardError):
+        to_files(place, format="qcow2")
+    assert (out / "ours").is_dir() and victim.read_text() == "of somebody else"
 
 
 def test_one_wrong_byte_fails_and_leaves_nothing(place: Place) -> None:

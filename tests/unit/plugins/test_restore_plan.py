@@ -41,13 +41,6 @@ def make_point(*data: dict[str, Any], **metadata: Any) -> Point:
     )  # fmt: skip
 
 
-def body_of(disk: SourceDisk, point: Point, **more: Any) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "tags": {}, "original": None, "zones": None, "sku": None, "encryption_set_id": None, **more,
-    }  # fmt: skip
-    return plan.plan_disk(disk, point, f"{GROUP}/disks/new", **options).body
-
-
 def name_of(pattern: str, disk: SourceDisk, vm: str = "vm2") -> str:
     return plan.disk_name(pattern, disk, vm=vm, source_vm="vm1", point=make_point())
 
@@ -152,69 +145,6 @@ def test_two_disks_of_one_name_are_refused() -> None:
     with pytest.raises(InputError, match=r"gives os and a the same name same; put \{role\}"):
         plan.check_distinct(disks)
     plan.check_distinct(disks[:1])
-
-
-def test_a_disk_is_made_of_its_disk_restore_point() -> None:
-    point = make_point(raw_disk("data", 3))
-    body = body_of(point.disks[1], point, tags={"a": "b"}, zones=["1"])
-    assert body["properties"] == {
-        "creationData": {
-            "createOption": "Restore",
-            "sourceResourceId": f"{POINT_ID}/diskRestorePoints/data_1",
-        },
-        "diskSizeGB": 8,
-    }
-    assert (body["sku"], body["zones"]) == ({"name": "Premium_LRS"}, ["1"])
-    assert (body["tags"], body["location"]) == ({"a": "b"}, "westeurope")
-
-
-def test_the_os_disk_carries_what_the_machine_starts_with() -> None:
-    trusted = {"securityType": "TrustedLaunch", "uefiSettings": {"vTpmEnabled": True}}
-    point = make_point(raw_disk("data", 0), hyperVGeneration="V2", securityProfile=trusted)
-    made = body_of(point.disks[0], point)["properties"]
-    assert (made["osType"], made["hyperVGeneration"]) == ("Linux", "V2")
-    assert made["securityProfile"] == {"securityType": "TrustedLaunch"}
-    assert "hyperVGeneration" not in body_of(point.disks[1], point)["properties"]
-
-
-def test_what_was_asked_for_wins_over_the_source() -> None:
-    point = make_point(raw_disk("data", 0))
-    body = body_of(point.disks[1], point, sku="Standard_LRS", encryption_set_id=SET)
-    assert body["sku"] == {"name": "Standard_LRS"}
-    assert body["properties"]["encryption"] == {
-        "type": "EncryptionAtRestWithCustomerKey",
-        "diskEncryptionSetId": SET,
-    }
-
-
-@pytest.mark.parametrize(
-    ("had", "gets"),
-    [
-        ("EncryptionAtRestWithPlatformKey", "EncryptionAtRestWithCustomerKey"),
-        ("EncryptionAtRestWithPlatformAndCustomerKeys",) * 2,
-    ],
-)
-def test_encryption_is_kept_where_it_has_customer_keys(had: str, gets: str) -> None:
-    point = make_point(raw_disk("data", 0))
-    original = {"properties": {"encryption": {"type": had}}}
-    body = body_of(point.disks[1], point, original=original, encryption_set_id=SET)
-    assert body["properties"]["encryption"]["type"] == gets
-
-
-def test_what_the_replaced_disk_was_set_to_is_kept() -> None:
-    point = make_point(raw_disk("data", 0))
-    policy = {"networkAccessPolicy": "DenyAll", "publicNetworkAccess": "Disabled"}
-    original = {"tags": {"own": "1", "a": "old"}, "properties": {**policy, "timeCreated": "x"}}
-    body = body_of(point.disks[1], point, original=original, tags={"a": "new"})
-    assert {key: body["properties"][key] for key in policy} == policy
-    assert "timeCreated" not in body["properties"]
-    assert body["tags"] == {"own": "1", "a": "new"}
-
-
-def test_tags_of_an_earlier_restore_are_not_kept() -> None:
-    point = make_point(raw_disk("data", 0))
-    held = {"own": "1", plan.IDENTITY_TAG: "x", plan.RUN_TAG: "r@d", plan.CONTENT_TAG: "filling"}
-    assert body_of(point.disks[1], point, original={"tags": held})["tags"] == {"own": "1"}
 
 
 def test_a_number_fits_into_a_long_name() -> None:

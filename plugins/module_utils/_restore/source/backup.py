@@ -125,7 +125,8 @@ def make_point(backup: Manifest, wanted: BackupWanted) -> Point:
 
 def _source_disk(image: DiskImage, backup: Manifest, wanted: BackupWanted) -> SourceDisk:
     facts = image.facts
-    set_id = (facts.get("encryption") or {}).get("diskEncryptionSetId")
+    encryption = facts.get("encryption") or {}
+    set_id = encryption.get("diskEncryptionSetId")
     here = wanted.location is None or same_location(
         wanted.location, str(backup.vm.get("location") or "")
     )
@@ -142,6 +143,7 @@ def _source_disk(image: DiskImage, backup: Manifest, wanted: BackupWanted) -> So
         # A disk encryption set serves the disks of its own subscription and region.
         encryption_set_id=str(set_id) if set_id and here else None,
         os_type=facts.get("os_type"),
+        encryption_type=encryption.get("type"),
         image=image,
     )
 

@@ -188,4 +188,5 @@ def _source_disk(disk: Raw, lun: int | None) -> SourceDisk:
         write_accelerator=bool(disk.get("writeAcceleratorEnabled")),
         encryption_set_id=(encryption.get("diskEncryptionSet") or {}).get("id"),
         os_type=disk.get("osType"),
+        encryption_type=encryption.get("type"),
     )

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
+from ..fit import security_type
 from ..plan import Point, RestoredDisk, identity
-from ..prepare import choose_disks, need_group, plan_disks, read_source_vm
+from ..prepare import (
+    choose_disks,
+    need_group,
+    plan_disks,
+    read_disks,
+    read_source_vm,
+    zones_here,
+)
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
 from .making import MakingRun, journal_of, look
 
@@ -31,10 +39,10 @@ def restore_disks(
     restore_id = identity(point.id, "disks", f"{group}/{request.disk_name_pattern or ''}")
     notes: list[str] = []
     planned = plan_disks(
-        arm, point, request, chosen,
+        arm, point, request, read_disks(arm, point, chosen, notes),
         group=group, vm=source_name, source_vm=source_name,
-        zones=[request.zone] if request.zone else None, restore_id=restore_id,
-        notes=notes,
+        zones=zones_here(request, source_vm, point),
+        security_type=security_type(point.metadata), restore_id=restore_id, notes=notes,
     )  # fmt: skip
     making = look(arm, planned, restore_id, run, clock, earlier=True)
     standings = making.standings

@@ -15,11 +15,12 @@ from ..._clock import SystemClock
 from ..._compute.disks import find_disk
 from ..._compute.ids import ResourceId, same_id, same_location
 from ..._compute.status import parse_time
-from ..._compute.storage_profile import Lun, attached_disks, by_place, disk_id, os_disk, role
+from ..._compute.storage_profile import Lun, attached_disks, by_place, disk_id, role
 from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import InputError
 from ..._repository.lease import Holder
 from ..disks import Reconciler, Standing, State, differs, state_of, was_used
+from ..fit import fit_os_disk, security_type
 from ..journal import SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal, Place
 from ..lock import OnMachine, held
 from ..machine import original_entry, remembered
@@ -36,7 +37,7 @@ from ..plan import (
     made_by_run,
     tags_of,
 )
-from ..prepare import choose_disks, plan_disks
+from ..prepare import choose_disks, plan_disks, read_disks
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
 from ..safety import check_safety, safety_id
 from .in_place_run import InPlaceRun, read_back, remove_record, settle
@@ -86,13 +87,20 @@ def restore_in_place(
         return _done_before(arm, basis, outcome, chosen, request, write, clock, restore_id)
     _check_power(vm, request)
     _check_moved(vm, chosen, basis.attached)
+    if power_state(vm) == "stopped":
+        outcome.warnings.append(f"{vm['name']} was stopped and allocated; it is deallocated now.")
+    known = read_disks(arm, point, chosen, outcome.warnings, current)
     planned = plan_disks(
-        arm, point, request, chosen,
+        arm, point, request, known,
         group=request.new_group or ResourceId.parse(vm["id"]).group,
-        vm=vm["name"], source_vm=vm["name"], zones=vm.get("zones"), restore_id=restore_id,
+        vm=vm["name"], source_vm=vm["name"], zones=vm.get("zones"),
+        security_type=security_type(vm["properties"]), restore_id=restore_id,
         notes=outcome.warnings,
     )  # fmt: skip
-    planned = [_fit_os_disk(one, vm, current.get(None), outcome.warnings) for one in planned]
+    planned = [
+        fit_os_disk(one, vm, current, security_type(facts.kept), outcome.warnings)
+        for one, (_disk, facts) in zip(planned, known, strict=True)
+    ]
     process = run
     standings = _taken_over(arm, basis, planned, restore_id)
     goes_on = standings is not None and basis.dead is not None
@@ -243,54 +251,6 @@ def _check_moved(vm: Raw, chosen: list[SourceDisk], attached: Attachments) -> No
                 )
 
 
-def _fit_os_disk(planned: DiskPlan, vm: Raw, current: Raw | None, warnings: list[str]) -> DiskPlan:
-    """An OS disk that Azure takes in the place of today's: of its size and its disk encryption set.
-
-    Source: Azure's document on swapping OS disks (linux/os-disk-swap).
-
-    Raises:
-        InputError: it cannot be one.
-    """
-    if planned.source.lun is not None or current is None:
-        return planned
-    settings = os_disk(vm["properties"]).get("encryptionSettings") or {}
-    if settings.get("enabled"):
-        raise InputError(
-            f"The OS disk of {vm['name']} is encrypted by Azure Disk Encryption, and Azure swaps no such"
-            " disk; use target: new_vm, or leave it out with exclude_disks: [os].",
-            code="OSDiskSwapNotSupported",
-            resource=vm["id"],
-        )
-    has = current["properties"]
-    set_id = (has.get("encryption") or {}).get("diskEncryptionSetId")
-    if not same_id(planned.encryption_set_id, set_id):
-        raise InputError(
-            f"The OS disk of {vm['name']} has the disk encryption set {set_id or 'none'}, the restored one"
-            f" would have {planned.encryption_set_id or 'none'}, and Azure swaps OS disks only within one:"
-            " say it with disk_encryption_set_id, or use target: new_vm.",
-            code="OSDiskSwapNotSupported",
-            resource=vm["id"],
-        )
-    size, today = (
-        planned.properties.get("diskSizeGB") or planned.source.size_gb,
-        has.get("diskSizeGB"),
-    )
-    if not today or size == today:
-        return planned
-    if size > today:
-        raise InputError(
-            f"The OS disk of {vm['name']} has {today} GiB, the restored one would have {size}, and Azure"
-            " swaps only OS disks of one size: grow today's OS disk first, or use target: new_vm.",
-            code="OSDiskSwapNotSupported",
-            resource=vm["id"],
-        )
-    warnings.append(
-        f"The restored OS disk gets {today} GiB in place of {size}, as the one that it replaces has:"
-        " Azure swaps only OS disks of one size."
-    )
-    return planned.of_size(today)
-
-
 def _taken_over(
     arm: ArmClient, basis: Basis, planned: list[DiskPlan], restore_id: str
 ) -> list[Standing] | None:
@@ -431,6 +391,8 @@ def _done_before(
         settled = settle(arm, dead, clock, request.old_disks)
         if ours:
             outcome.deleted_disks, outcome.kept_disks = settled.gone, settled.left
+        if settled.no_room:
+            outcome.warnings.append(settled.no_room)
         read_back(arm, outcome, sources)
         return outcome
 

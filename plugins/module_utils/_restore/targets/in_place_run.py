@@ -22,6 +22,7 @@ from ..._compute.virtual_machines import get_vm, power_state
 from ..._errors import OperationTimeout, VmguardError
 from ..._repository.lease import Holder
 from ..disks import Standing, State
+from ..fit import need_fitting
 from ..journal import JOURNAL_TAG, PROTECTING, SWAPPED, SWAPPING, UNDOING, UNTOUCHED, Journal
 from ..lock import Lock, OnMachine, PlanOutdated, RecordGone, RestoreHeld, RestoreTakenOver
 from ..machine import MachineChanged, restored_entry
@@ -38,20 +39,17 @@ from ..plan import (
 )
 from ..request import Outcome, Request, RestoreFailed
 from ..safety import delete_safety_point, safety_taken, take_safety_point
-from ..undo import (
-    Undone,
+from ..steps import (
     close_record,
     describe_vm,
     insist,
-    loose_disks,
-    remove_replaced,
     settled_vm,
+    start_if_room,
     start_vm,
     stop_vm,
     swap,
-    tag_replaced,
-    undo_in_place,
 )
+from ..undo import Undone, loose_disks, reason, remove_replaced, tag_replaced, undo_in_place
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,13 @@ class Settled:
         gone: the disks that it had replaced, and that were deleted.
         left: those that are kept.
         kept: new disks of it that were attached to the machine, and are detached and kept.
+        no_room: a sentence where the machine could not be started.
     """
 
     gone: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    no_room: str = ""
 
     def sentence(self) -> str:
         """Empty where nothing is to be told."""
@@ -79,11 +79,11 @@ class Settled:
                 "An earlier restore that was killed was undone first. These disks of it had been attached"
                 f" to the machine, which may have written to them: they are kept: {names(self.kept)}."
             )
-        if self.gone or self.left:
+        if self.gone or self.left or self.no_room:
             return (
                 "An earlier restore that was killed after its swap was finished first. Of the disks that"
                 f" it had replaced these were deleted: {names(self.gone)}; these are kept:"
-                f" {names(self.left)}."
+                f" {names(self.left)}. {self.no_room}".rstrip()
             )
         return ""
 
@@ -101,16 +101,15 @@ def settle(arm: ArmClient, dead: Journal, clock: SystemClock, old_disks: str) ->
     lock = Lock(OnMachine(arm, dead.vm), replace(dead, holder=Holder.here(dead.run)), clock)
     lock.claim(expected=dead.run)
     if dead.phase == SWAPPED:
-        if dead.ran:
-            start_vm(arm, dead.vm, lock.check_in)
-        old = [place.old for place in dead.places if place.old]
+        no_room = start_if_room(arm, dead.vm, lock.check_in) if dead.ran else None
+        old = [one.old for one in dead.places if one.old and find_disk(arm, one.old)]
         deletes = dead.old_disks == old_disks == "delete"
         gone, left = remove_replaced(arm, dead, lock.check_in) if deletes else ([], old)
         if dead.old_disks == "delete" and left:
             with contextlib.suppress(VmguardError):
                 tag_replaced(arm, dead, away=True)
         insist(arm, lambda: end_run(arm, lock))
-        return Settled(gone, left)
+        return Settled(gone, left, no_room=no_room or "")
     if dead.phase not in UNTOUCHED:
         lock.enter(UNDOING)
     undone = undo_in_place(arm, lock.journal, lock.check_in, keep_used=True)
@@ -191,6 +190,7 @@ class InPlaceRun:
         self._standings = standings
         self._lock = Lock(OnMachine(arm, journal.vm), journal, clock)
         self._stopped = False
+        self._not_started: str | None = None
         self._inherits = False
 
     @property
@@ -316,6 +316,7 @@ class InPlaceRun:
         entries = self._make_disks()
         self._lock.stop_renewing()
         vm = self._check_unchanged()
+        need_fitting(arm, vm, journal.places)
         if not half_swapped:
             # A machine that a killed run had stopped is to run again, whatever fails from here on.
             self._lock.enter(PROTECTING if journal.phase in UNTOUCHED else SWAPPING)
@@ -329,7 +330,9 @@ class InPlaceRun:
         swap(arm, journal, entries, self._lock.check_in)
         self._lock.enter(SWAPPED)
         if journal.ran:
-            start_vm(arm, journal.vm, self._lock.check_in, wait=self._request.wait)
+            self._not_started = start_if_room(
+                arm, journal.vm, self._lock.check_in, wait=self._request.wait
+            )
 
     def _take_safety_point(self, vm: Raw, dead: Journal | None) -> None:
         """Take it of the machine as it is now; that of a killed run is older, and goes first."""
@@ -440,6 +443,8 @@ class InPlaceRun:
         """Delete the replaced disks if asked to, remove the record, and read everything back."""
         journal = self._journal
         self._need_swapped()
+        if self._not_started:
+            outcome.warnings.append(self._not_started)
         if self._request.old_disks == "delete":
             outcome.deleted_disks, outcome.kept_disks = remove_replaced(
                 self._arm, journal, self._lock.check_in
@@ -447,8 +452,9 @@ class InPlaceRun:
             for disk in outcome.kept_disks:
                 outcome.warnings.append(
                     f"The machine is restored, but its old disk {disk.rsplit('/', 1)[1]} could not be"
-                    " deleted."
+                    f" deleted.{reason([disk])}"
                 )
+            outcome.kept_disks = [str(disk) for disk in outcome.kept_disks]
         if left := close_record(self._arm, lambda: end_run(self._arm, self._lock)):
             outcome.warnings.append(f"The machine is restored. {left}")
         if self._request.wait:

@@ -25,7 +25,8 @@ from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, he
 from ..maker import Maker, Overtaken
 from ..plan import DiskPlan, Point, Raw, made_by_restore, made_by_run
 from ..request import RestoreFailed
-from ..undo import TIDY_SECONDS, close_record, patiently, remove_made, undo_new
+from ..steps import TIDY_SECONDS, close_record, patiently
+from ..undo import remove_made, undo_new
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,11 @@ class MakingRun:
 
         try:
             patiently(self._arm, look, TIDY_SECONDS)
-        except RestoreTakenOver:
+        except RestoreTakenOver as error:
+            if self._is_still_of_the_dead():
+                raise RestoreFailed.after(
+                    cause, "What an earlier run had left is as it was."
+                ) from error
             raise
         except VmguardError as error:
             raise RestoreFailed.after(
@@ -288,6 +293,15 @@ class MakingRun:
                 f" {error.message}",
                 hint="Run the task again: it goes on from the record.",
             ) from error
+
+    def _is_still_of_the_dead(self) -> bool:
+        """Whether the record is that of the killed run that this one was to go on with, and never did."""
+        dead = self._making.dead
+        seen = self.lock.carrier.read()
+        there = self.lock.carrier.journal(seen) if seen is not None else None
+        if dead is None or there is None:
+            return False
+        return (there.run, there.holder) == (dead.run, dead.holder)
 
     def _give_way(self, error: Overtaken) -> None:
         """Somebody else made a disk of ours.

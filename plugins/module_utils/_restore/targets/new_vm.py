@@ -10,16 +10,19 @@ from dataclasses import replace
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
 from ..._compute.disks import find_disk, get_disk
-from ..._compute.ids import ResourceId, resource_id, same_id, same_location
+from ..._compute.ids import ResourceId, resource_id, same_id
 from ..._compute.storage_profile import attached_disks, disk_id, os_disk
 from ..._compute.virtual_machines import create_vm, deallocate, find_vm, get_vm, power_state
 from ..._errors import Conflict, InputError, OperationFailed
 from ..._repository.lease import Holder
-from .. import journal as records
-from .. import machine
+from ..._secrets import HIDDEN
+from ..facts import Facts
+from ..fit import need_fitting_body, security_type
 from ..journal import Journal
 from ..lock import Lock, OnDisk, held
+from ..losses import machine_losses
 from ..network import plan_network
+from ..new_machine import Source, new_body
 from ..plan import (
     RUN_TAG,
     DiskPlan,
@@ -33,11 +36,18 @@ from ..plan import (
     made_by_restore,
     made_by_run,
     run_tag,
-    tags_of,
 )
-from ..prepare import check_vm_name, choose_disks, need_group, plan_disks, read_source_vm
+from ..prepare import (
+    check_vm_name,
+    choose_disks,
+    need_group,
+    plan_disks,
+    read_disks,
+    read_source_vm,
+    zones_here,
+)
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
-from ..undo import close_record, settled_vm
+from ..steps import close_record, settled_vm
 from .making import MakingRun, journal_of, look
 
 _UNDER_WAY = ("Creating", "Updating")
@@ -68,12 +78,16 @@ def restore_new_vm(
     there = find_vm(arm, group, name, instance_view=True)
     if there is not None:
         return _there_already(arm, there, restore_id, outcome, chosen, request, write, clock)
-    zones = _zones(request, source_vm, point)
-    network = plan_network(arm, request, source_vm, point, name)
+    known = read_disks(arm, point, chosen, outcome.warnings)
+    source = Source(point, source_vm, known[0][1])
+    zones = _zones(request, source, [facts for _disk, facts in known])
+    network = plan_network(arm, request, source_vm, point, name, outcome.warnings)
+    outcome.warnings += machine_losses(source, name, zones=zones)
     source_name = source_vm["name"] if source_vm else request.vm or "vm"
     planned = plan_disks(
-        arm, point, request, chosen,
-        group=group, vm=name, source_vm=source_name, zones=zones, restore_id=restore_id,
+        arm, point, request, known,
+        group=group, vm=name, source_vm=source_name, zones=zones,
+        security_type=security_type(point.metadata), restore_id=restore_id,
         notes=outcome.warnings,
     )  # fmt: skip
     making = look(arm, planned, restore_id, run, clock, earlier=False)
@@ -84,9 +98,9 @@ def restore_new_vm(
     )  # fmt: skip
     plans = [one.plan for one in making.standings]
     tags = {**foreign_tags(source_vm), **request.tags, **identity_tags(point, restore_id)}
-    body = machine.new_body(
-        point, plans,
-        source_vm=source_vm, size=request.size, network=network, zones=zones,
+    body = new_body(
+        source, plans,
+        size=request.size, network=network, zones=zones, plan=request.plan,
         tags={**tags, RUN_TAG: run_tag(journal.run, plans[0].name, journal.process)},
     )  # fmt: skip
     _predict(outcome, plans, body, request)
@@ -108,21 +122,27 @@ def _predict(outcome: Outcome, plans: list[DiskPlan], body: Raw, request: Reques
     outcome.ready = True
     outcome.message = f"{(outcome.vm_id or '').rsplit('/', 1)[1]} was made of {outcome.point.name}."
     shown = {name: value for name, value in body["tags"].items() if name != RUN_TAG}
-    outcome.after = {"vm": {**body, "tags": shown}, "disks": [plan.id for plan in plans]}
+    properties = dict(body["properties"])
+    if "userData" in properties:
+        properties["userData"] = HIDDEN  # people keep secrets there
+    outcome.after = {
+        "vm": {**body, "tags": shown, "properties": properties},
+        "disks": [plan.id for plan in plans],
+    }
 
 
-def _zones(request: Request, source_vm: Raw | None, point: Point) -> list[str] | None:
-    if request.zone:
-        return [request.zone]
-    if source_vm and same_location(source_vm["location"], point.location):
-        return source_vm.get("zones")
-    return None
+def _zones(request: Request, source: Source, known: list[Facts]) -> list[str] | None:
+    """Those of the machine; where it is gone, its disks may know."""
+    if source.vm is None and not request.zone:
+        return next((facts.zones for facts in known if facts.zones), None)
+    return zones_here(request, source.vm, source.point)
 
 
 def _make_vm(arm: ArmClient, vm_id: str, body: Raw, journal: Journal, request: Request) -> None:
     """Make the machine of its disks. Not waited for, it is made all the same: the disks are its own."""
     parsed = ResourceId.parse(vm_id)
     waits = request.wait or not request.start
+    need_fitting_body(arm, parsed.name, body)
     try:
         create_vm(arm, parsed.group, parsed.name, body, wait=waits)
     except Conflict:
@@ -216,7 +236,7 @@ def _refuse_other(vm: Raw, restore_id: str) -> None:
 def _record_of(arm: ArmClient, vm: Raw) -> Journal | None:
     """The record of the run that made the machine, where that run has not ended."""
     bearer_id = disk_id(os_disk(vm["properties"]))
-    journal = records.read_tags(bearer_id, tags_of(find_disk(arm, bearer_id)))
+    journal = OnDisk(arm, bearer_id).journal(find_disk(arm, bearer_id))
     return journal if journal is not None and same_id(journal.vm, vm["id"]) else None
 
 
