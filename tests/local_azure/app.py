@@ -36,9 +36,10 @@ from .network import Network
 from .recorded_answers import recorded_answer
 from .resource_groups import ResourceGroups
 from .state import State
+from .storage.blob_errors import StorageError
 from .storage.disk_store import DiskStore
 from .storage.page_blob import BlobService
-from .storage.sas import SasRegistry
+from .storage.sas import Grant, SasRegistry
 
 CONTROL_PREFIX = "/_local/"
 BLOB_PREFIX = "/md-"
@@ -63,7 +64,7 @@ class App:
         self.faults = Faults()
         self.blobs = BlobService(self.state.sas, clock)
         self._spent: dict[str, int] = {}
-        self.blobs.check_token = self.identity.check_disk
+        self.blobs.check_token = self._check_disk_token
         self._management = Router()
         self._open = Router()
         self._control = Router()
@@ -87,6 +88,22 @@ class App:
         Control(self.state, self.identity, self.authorization, self.audit, self.faults).routes(
             self._control
         )
+
+    def _check_disk_token(self, request: Request, grant: Grant) -> None:
+        """The data actions of the role Data Operator for Managed Disks (disks-secure-upload-download).
+
+        A disk restore point has none of its own; that those of snapshots count is assumed.
+
+        Raises:
+            StorageError: 401 without a good token, 403 where its owner may not do this.
+        """
+        claims = self.identity.check_disk(request)
+        kind = "disks" if "/disks/" in grant.resource_id.lower() else "snapshots"
+        verb = "upload" if grant.access == "Write" else "download"
+        action = f"Microsoft.Compute/{kind}/{verb}/action"
+        client = claims["appid"]
+        if not self.authorization.allows(client, action, grant.resource_id, data=True):
+            raise StorageError("AuthorizationPermissionMismatch")
 
     def bind(self, base_url: str) -> None:
         """Tell every part the URL that clients reach it by; called once, before the first request."""

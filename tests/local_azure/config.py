@@ -99,8 +99,6 @@ class Config:
     subscription_name: str = "Local Azure"
     location: str = "westeurope"
     token_seconds: int = 3600
-    # Who has the role Data Operator for Managed Disks, by client id; None for everybody.
-    disk_operators: list[str] | None = None
     durations: Durations = field(default_factory=Durations)
     limits: Limits = field(default_factory=Limits)
     retry_after: RetryAfter = field(default_factory=RetryAfter)

@@ -142,7 +142,7 @@ class BlobService:
         self._clock = clock
         self.on_read: Callable[[Grant, int], None] | None = None
         # Raises for a request without a token that is good for the data of managed disks.
-        self.check_token: Callable[[Request], None] | None = None
+        self.check_token: Callable[[Request, Grant], None] | None = None
         self.on_request: Callable[[Request], None] | None = None
 
     def handle(self, request: Request) -> Response:
@@ -178,7 +178,7 @@ class BlobService:
         if grant is None:
             raise StorageError("AuthenticationFailed")
         if grant.with_token and self.check_token is not None:
-            self.check_token(request)
+            self.check_token(request, grant)
         return grant
 
     def _answer(self, request: Request, grant: Grant, version: str) -> Response:

@@ -27,6 +27,8 @@ from backup_bench import Place, open_place
 from page_blob_world import World, open_bench, world_in
 from restore_bench import Bench
 
+from local_azure.arm.authorization import Role
+
 MODE = {"dataAccessAuthMode": "AzureActiveDirectory"}
 MIB = 1 << 20
 
@@ -40,7 +42,7 @@ def bench() -> Iterator[Bench]:
 @pytest.fixture(autouse=True)
 def settings(bench: Bench) -> Iterator[None]:
     yield
-    bench.local.config.disk_operators = None
+    bench.local.app.authorization.everything(bench.local.config.client_id)
     bench.local.config.token_seconds = 3600
 
 
@@ -84,6 +86,12 @@ def guarded(world: World) -> str:
 def audience(headers: dict[str, str]) -> str:
     payload = headers["Authorization"].split(".")[1]
     return json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["aud"]
+
+
+def may(bench: Bench, *data_actions: str) -> None:
+    """Let the login do everything but with the data of disks, of which only this."""
+    role = Role("r", "/", actions=("*",), dataActions=data_actions)
+    bench.local.app.authorization.assign(bench.local.config.client_id, [role])
 
 
 def anew(world: World, snapshot: str) -> ArmAccess:
@@ -150,11 +158,17 @@ def test_it_is_fetched_again_before_it_expires(early: World) -> None:
 
 
 def test_a_login_without_the_role(bench: Bench, world: World, snapshot: str) -> None:
-    bench.local.config.disk_operators = []
+    may(bench, "Microsoft.Compute/*/upload/action")
     blob = PageBlob(world.access(snapshot, with_token=True), world.http, world.clock)
     with pytest.raises(AzureError, match="AuthorizationPermissionMismatch") as caught:
         blob.read(0, 512)
     assert "Data Operator for Managed Disks" in (caught.value.hint or "")
+
+
+def test_a_login_with_nothing_but_the_role(bench: Bench, world: World, snapshot: str) -> None:
+    may(bench, "Microsoft.Compute/snapshots/download/action")
+    blob = PageBlob(world.access(snapshot, with_token=True), world.http, world.clock)
+    assert blob.read(0, 9) == b"as it was"
 
 
 def test_a_token_that_is_refused_for_good(world: World, snapshot: str) -> None:
@@ -237,7 +251,7 @@ def test_backups_of_such_a_machine(place: Place, source: str) -> None:
 
 
 def test_a_backup_without_the_role_leaves_nothing(bench: Bench, place: Place) -> None:
-    bench.local.config.disk_operators = []
+    may(bench, "Microsoft.Compute/*/upload/action")
     with pytest.raises(AzureError) as caught:
         place.backup()
     assert "Data Operator for Managed Disks" in (caught.value.hint or "")
@@ -259,6 +273,7 @@ def test_an_upload_to_a_disk_that_takes_a_token(bench: Bench, place: Place) -> N
         },
     }
     put_disk(bench.look, identity, body)
+    may(bench, "Microsoft.Compute/disks/upload/action")
     with Uploader(place.open(), bench.clock, workers=2) as uploader:
         uploader.fill(bench.look, identity, image, lambda: None)
     found = get_disk(bench.look, identity)
