@@ -170,7 +170,7 @@ class Recorder:
         if service == "arm" and hasattr(response, "read"):
             response.read()  # azure-mgmt-compute reads later what starts an operation
         kind = response.headers.get("Content-Type", "")
-        text = response.text() if re.search("json|xml|text", kind) else ""
+        text = _text(response) if re.search("json|xml|text", kind) else ""
         exchange: dict[str, Any] = {
             "request": asked,
             "response": {
@@ -207,6 +207,13 @@ class Recorder:
             return self.scrubber.json(json.loads(text))
         except ValueError:
             return self.scrubber.text(text)
+
+
+def _text(response: Any) -> str:
+    try:
+        return response.text()
+    except ValueError:  # not in the encoding that it claims
+        return ""
 
 
 def recorder_of(login: Any, environ: Mapping[str, str] | None = None) -> Recorder | None:
