@@ -163,7 +163,7 @@ class Recorder:
             "method": request.method,
             "path": self.scrubber.text(parts.path),
             "query": self.scrubber.text(parts.query),
-            "body": self._body_of(request),
+            "body": self._body_of(request) if service == "arm" else None,  # the bytes of a disk
         }
         if headers := self._chosen(request.headers, _REQUEST_HEADERS):
             asked["headers"] = headers
@@ -197,7 +197,7 @@ class Recorder:
             try:
                 sent = sent.decode()
             except UnicodeDecodeError:
-                return None  # the bytes of a disk
+                return None
         return self._parsed(sent) if isinstance(sent, str) else None
 
     def _parsed(self, text: str) -> Any:
