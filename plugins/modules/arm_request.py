@@ -287,9 +287,9 @@ def act(task: Task) -> dict[str, Any]:
     requests = [request_of(given) for given in task.params["requests"]]
     answers = Conversation(task.arm, task.write).hold(requests)
     if not task.check_mode:
-        # What Azure refused changed nothing.
+        # What Azure refused changed nothing; what became of a request that ended in a 500, nobody knows.
         writes = [answers[one.name]["status"] for one in requests if one.method not in READS]
-        task.changed = any(status is not None and status < 400 for status in writes)
+        task.changed = any(status and not 400 <= status < 500 for status in writes)
     return {"answers": answers}
 
 

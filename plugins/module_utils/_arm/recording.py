@@ -163,14 +163,14 @@ class Recorder:
             "method": request.method,
             "path": self.scrubber.text(parts.path),
             "query": self.scrubber.text(parts.query),
-            "body": self._body_of(request),
+            "body": self._body_of(request) if service == "arm" else None,  # the bytes of a disk
         }
         if headers := self._chosen(request.headers, _REQUEST_HEADERS):
             asked["headers"] = headers
         if service == "arm" and hasattr(response, "read"):
             response.read()  # azure-mgmt-compute reads later what starts an operation
         kind = response.headers.get("Content-Type", "")
-        text = response.text() if re.search("json|xml|text", kind) else ""
+        text = _text(response) if re.search("json|xml|text", kind) else ""
         exchange: dict[str, Any] = {
             "request": asked,
             "response": {
@@ -197,7 +197,7 @@ class Recorder:
             try:
                 sent = sent.decode()
             except UnicodeDecodeError:
-                return None  # the bytes of a disk
+                return None
         return self._parsed(sent) if isinstance(sent, str) else None
 
     def _parsed(self, text: str) -> Any:
@@ -207,6 +207,13 @@ class Recorder:
             return self.scrubber.json(json.loads(text))
         except ValueError:
             return self.scrubber.text(text)
+
+
+def _text(response: Any) -> str:
+    try:
+        return response.text()
+    except ValueError:  # not in the encoding that it claims
+        return ""
 
 
 def recorder_of(login: Any, environ: Mapping[str, str] | None = None) -> Recorder | None:
