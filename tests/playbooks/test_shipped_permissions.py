@@ -16,11 +16,13 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("image-backup-snapshots", "image_backup", {"image_backup_repository": REPOSITORY}),
     ("restore-new-machine", "restore", {"restore_target": "new_vm"}),
 ]
+# It makes machines, networks and groups of its own, and needs Contributor: docs/prove.md.
+OF_AN_OWNER = {"prove_azure"}
 
 
 def test_every_shipped_playbook_has_a_case() -> None:
     shipped = {path.stem for path in (tree.ROOT / "playbooks").glob("*.yml")}
-    assert {playbook for _role, playbook, _variables in CASES} == shipped
+    assert {playbook for _role, playbook, _variables in CASES} == shipped - OF_AN_OWNER
 
 
 def run_as(
