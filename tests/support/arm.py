@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -11,8 +12,13 @@ from urllib.parse import urlencode, urlsplit
 from local_azure.launcher import LocalAzure
 
 COMPUTE = "2024-03-01"
+DISKS = "2023-04-02"
 NETWORK = "2024-05-01"
 GROUPS = "2021-04-01"
+
+_OF_DISKS = re.compile(
+    r"/Microsoft\.Compute/(disks|snapshots)(/|$)|/diskRestorePoints(/|$)", re.IGNORECASE
+)
 
 
 class Arm:
@@ -50,7 +56,12 @@ class Arm:
         return json.loads(text) if text else None
 
     def call(self, method: str, path: str, version: str, body: Any = None) -> Any:
-        """One request; ``path`` is absolute, or starts below the subscription."""
+        """One request; ``path`` is absolute, or starts below the subscription.
+
+        Disks and snapshots have api-versions of their own, which is seen to here.
+        """
+        if version == COMPUTE and _OF_DISKS.search(path):
+            version = DISKS
         full = path if path.startswith("/subscriptions/") else f"{self.subscription}/{path}"
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body)
