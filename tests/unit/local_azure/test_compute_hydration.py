@@ -139,7 +139,8 @@ def test_other_snapshots_have_none(world: World) -> None:
 
 
 def test_the_key_of_a_local_point(world: World) -> None:
-    key = {"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSet": {"id": "/x/y"}}
+    encryption_set = {"id": f"{COMPUTE}/diskEncryptionSets/set"}
+    key = {"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSet": encryption_set}
     asked = {"lun": 0, "diskRestorePoint": {"encryption": key}}
     target = point(world, sourceMetadata={"storageProfile": {"dataDisks": [asked]}})
 

@@ -32,6 +32,7 @@ from logins import (
 )
 
 from local_azure.config import Config
+from local_azure.identity import object_id
 from local_azure.launcher import LocalAzure
 
 
@@ -195,7 +196,7 @@ def test_connected(azure: LocalAzure, environ: dict[str, str], home: Path) -> No
         "failure": {},
         "principal": {
             "client_id": azure.config.client_id,
-            "object_id": azure.config.client_id,
+            "object_id": object_id(azure.config.client_id),
             "name": None,
         },
         "tenant": azure.config.tenant,
