@@ -23,8 +23,8 @@ export ANSIBLE_HOME := $(CURDIR)/build/ansible
 LANES := lint,unit,integration azurite,sanity,demo,molecule,oldest
 
 # What meets the packages most: every operation of the SDK that is used, logins, blobs, compression.
-OLDEST_TESTS := $(addprefix tests/unit/plugins/test_,arm.py arm_requests.py auth.py requirements.py restore_local.py \
-  backup_engine.py storage_azure_blob.py image_codec.py) tests/clients/test_sdk.py
+OLDEST_TESTS := $(addprefix tests/unit/plugins/test_,arm.py arm_requests.py auth.py requirements.py image_codec.py \
+  restore_machine.py restore_point_request.py) tests/clients/test_sdk.py
 
 ##@ Try it
 .PHONY: demo
@@ -55,7 +55,8 @@ unit: setup ## unit, contract and meta tests; PYTEST_ARGS="-k name" picks some
 .PHONY: faults
 faults: setup ## every request of a backup and a restore fails in every way, and is killed; PYTEST_ARGS as for unit
 	@VMGUARD_FAULTS=all pytest --quiet -n 2 --dist worksteal tests/unit/plugins/test_*_faults.py tests/unit/plugins/test_*_kill.py \
-	  tests/unit/plugins/test_restore_together.py tests/unit/plugins/test_restore_processes.py $(PYTEST_ARGS)
+	  tests/unit/plugins/test_restore_together.py tests/unit/plugins/test_restore_processes.py \
+	  tests/unit/plugins/test_permissions.py $(PYTEST_ARGS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test sanity, no ignores; SANITY_ARGS="--test pylint" picks some

@@ -163,7 +163,7 @@ def test_a_machine_is_created_on_copied_disks(
                                "managedDisk": {"id": disk.id}},
                 },
                 "networkProfile": {
-                    "networkApiVersion": "2022-11-01",
+                    "networkApiVersion": "2020-11-01",
                     "networkInterfaceConfigurations": [configuration],
                 },
             },

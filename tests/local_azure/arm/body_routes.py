@@ -91,9 +91,9 @@ def _access() -> Form:
 # -- what the network provider reads; its package is not installed, so members may be missing
 
 
-def _object(name: str, /, *required: str, **members: Kind) -> Kind:
+def _object(model: str, /, *required: str, **members: Kind) -> Kind:
     made = {key: Member(kind, key in required) for key, kind in members.items()}
-    return Kind(model=name, own=Shape(name, made, is_complete=False))
+    return Kind(model=model, own=Shape(model, made, is_complete=False))
 
 
 def _list_of(kind: Kind) -> Kind:

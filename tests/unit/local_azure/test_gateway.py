@@ -391,7 +391,7 @@ def test_lists_of_other_types_are_empty(azure: Client, kind: str) -> None:
 
 def test_what_remains_counts_down(azure: Client) -> None:
     name = "x-ms-ratelimit-remaining-subscription-reads"
-    first, second = (azure.call("GET", "resourceGroups").headers[name] for _ in range(2))
+    first, second = (azure.call("GET", "resourceGroups").headers[name] for _turn in range(2))
     assert int(second) == int(first) - 1
 
 

@@ -31,6 +31,7 @@ from restore_bench import Bench, open_bench
 from local_azure.arm import authorization
 from local_azure.http_types import Request
 from local_azure.identity import object_id
+from support.sweep import all_of_them
 from tools import tree
 
 DOCUMENT = tree.ROOT / "docs" / "permissions.md"
@@ -112,7 +113,7 @@ def test_a_job_is_done_with_its_role_alone_and_needs_all_of_it(
     assert [one for one in person.warnings if "Authorization" in one] == []
     documented = {
         (action.lower(), kind)
-        for name in {job, SUBSCRIPTION_ROLE}
+        for name in sorted({job, SUBSCRIPTION_ROLE})
         for action, (scope, _proof, _why) in tables()[name].items()
         if action in role_of(name)["Actions"]
         for kind in kinds(scope)
@@ -145,7 +146,11 @@ CASES += [
 ]
 
 
-@pytest.mark.parametrize(("job", "action"), CASES, ids=lambda value: value.replace("/", "."))
+# make faults takes every action away.
+SOME = CASES if all_of_them() else CASES[::4]
+
+
+@pytest.mark.parametrize(("job", "action"), SOME, ids=lambda value: value.replace("/", "."))
 def test_a_job_names_the_action_that_is_missing(
     bench: Bench, tmp_path: Path, job: str, action: str
 ) -> None:

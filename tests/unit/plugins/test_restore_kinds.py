@@ -426,8 +426,8 @@ def test_a_disk_in_another_region_is_closed_rather_than_opened(
     access = {"networkAccessPolicy": "AllowPrivate", "diskAccessId": "/x/diskAccesses/link"}
     held = {"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSetId": keys}
     old = world(bench, "point", tmp_path, change=properties(0, encryption=held, **access))
-    group, source = old.machine.group, bench.named("restorePointCollections", old.machine.group,
-                                                  "vm1-restore-points")  # fmt: skip
+    group = old.machine.group
+    source = bench.named("restorePointCollections", group, "vm1-restore-points")
     bench.look.put(
         "restore_point_collections.create_or_update", "far", group, "far",
         body={"location": "northeurope", "properties": {"source": {"id": source}}},
