@@ -56,7 +56,7 @@ unit: setup ## unit, contract and meta tests; PYTEST_ARGS="-k name" picks some
 faults: setup ## every request of a backup and a restore fails in every way, and is killed; PYTEST_ARGS as for unit
 	@VMGUARD_FAULTS=all pytest --quiet -n 2 --dist worksteal tests/unit/plugins/test_*_faults.py tests/unit/plugins/test_*_kill.py \
 	  tests/unit/plugins/test_restore_together.py tests/unit/plugins/test_restore_processes.py \
-	  tests/unit/plugins/test_permissions.py $(PYTEST_ARGS)
+	  tests/unit/plugins/test_permissions.py tests/playbooks/test_playbooks.py $(PYTEST_ARGS)
 
 .PHONY: sanity
 sanity: venv ## ansible-test sanity, no ignores; SANITY_ARGS="--test pylint" picks some
