@@ -40,14 +40,11 @@ UNKNOWNS = yaml.safe_load((PROVE / "unknowns.yml").read_text())
 KINDS = ("disks", "snapshots", "virtualMachines", "restorePointCollections")
 # What local Azure does not do as the service is assumed to, or says nothing of.
 SEEN_OTHERWISE = {
-    "snapshot-redundancy",
     "copy-to-region",
-    "v2-source-deleted",
-    "trusted-launch-restore",
-    "point-of-os-disk",
-    "own-restore",
     "point-source-deleted",
-    "user-data-after-patch",
+    # Snapshots of Premium SSD v2 disks are given no access until their data has arrived.
+    "v2-sectors",
+    "v2-source-deleted",
 }
 OS_POINT = "@os-point"
 
