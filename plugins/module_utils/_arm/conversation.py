@@ -24,6 +24,7 @@ from .client import ArmClient
 from .read_only import READS
 from .recording import Scrubber, named, recorder_of, recording_policy
 from .throttling import retry_policy
+from .versions import AS_GIVEN, pins_of
 from .waiting import Pauses, timed_out
 
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
@@ -198,6 +199,7 @@ class Conversation:
         headers = self._filled(dict(request.headers))
         query = self._filled(dict(request.query))
         options: dict[str, Any] = {"headers": headers}
+        more: dict[str, Any] = {}
         if request.through:
             url = self._access(request.through)
             if query:
@@ -208,22 +210,28 @@ class Conversation:
                 headers["Content-Type"] = "application/octet-stream"
             client = self._storage()
         else:
+            path = self._filled(request.path)
+            if not (isinstance(path, str) and path.startswith("/")):
+                # Else it could be the end of another host's name, which would be given the token.
+                raise _Unknown("its path does not begin with /")
+            if version := request.api_version or next(iter(pins_of(path)), None):
+                query["api-version"] = version
             if request.api_version:
-                query["api-version"] = request.api_version
+                more[AS_GIVEN] = True
             base = self._arm.login.cloud.resource_manager.rstrip("/")
-            url = f"{base}{self._filled(request.path)}?{urlencode(query, safe='$,')}"
+            url = f"{base}{path}?{urlencode(query, safe='$,')}"
             if request.body is not None:
                 options["json"] = self._filled(request.body)
             client = self._arm.plain
         made = HttpRequest(request.method, url, **options)
-        return lambda: self._sent(client, made)
+        return lambda: self._sent(client, made, **more)
 
-    def _sent(self, client: Any, request: Any) -> _Answer:
+    def _sent(self, client: Any, request: Any, **options: Any) -> _Answer:
         from azure.core.exceptions import AzureError, HttpResponseError
 
         place = urlsplit(request.url).path
         try:
-            response = client.send_request(request)
+            response = client.send_request(request, **options)
             if response.status_code in _UNANSWERED:
                 raise HttpResponseError(response=response)
         except AzureError as error:

@@ -82,5 +82,6 @@ def _beyond(deadline: Deadline, wanted: float, asked: float | None, response: An
     return Throttled(
         f"{told}, but only {deadline.remaining:.0f} s of wait_timeout are left.",
         code="Throttled",
+        retry_after=wanted,
         hint="Run again later, or give the task a longer wait_timeout.",
     )

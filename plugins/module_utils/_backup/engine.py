@@ -91,6 +91,7 @@ class Backup:
         self._warnings: list[str] = []
         self._accesses: list[ArmAccess] = []
         self._begun: str | None = None
+        self._index_id = ""
         self._captured = False
 
     def run(self) -> Outcome:
@@ -181,7 +182,8 @@ class Backup:
             run = names.new_backup_id(now, entropy, after=newest.id if newest else "")
             clear_leftovers(self._repository)
             ledger = self._take_over(machine, owner, history, run, now)
-            run = self._begun or run
+            # A dead run of that id may have left segments of its index.
+            self._index_id, run = run, self._begun or run
             planned = self._plan(machine, owner, history, now)
             # By now its manifests were read.
             self._warnings += history.warnings
@@ -214,15 +216,19 @@ class Backup:
             f"The backup goes on with the snapshots that the run {begun} had begun: the disks are as"
             f" they were on {iso_time(names.moment(begun) or now)}."
         )
-        return Ledger(repository, owner.key, begun, [entry.name for entry in found[begun]])
+        ledger = Ledger(repository, owner.key, begun, [entry.name for entry in found[begun]])
+        for entry in found[begun]:
+            if entry.kind == MADE:
+                ledger.made.extend(entry.resources)
+        return ledger
 
     def _undo_or_keep(
         self, machine: Machine, run: str, ledger: Ledger, error: BaseException
     ) -> list[housekeeping.Kept]:
         """Take away what a failed run made, unless the next one can go on with it; what is left."""
         too_slow = isinstance(error, OperationTimeout) and not self._captured
-        if too_slow and unfinished.is_filled_slowly(machine):
-            unfinished.explain(error, run)
+        if too_slow and unfinished.can_go_on(machine, self._request):
+            unfinished.explain(error, run, self._clock.now())
             return []
         return self._undo(ledger)
 
@@ -336,9 +342,7 @@ class Backup:
         return captured
 
     def _note_made(self, ledger: Ledger, resources: list[str]) -> None:
-        if self._begun:
-            ledger.made.extend(resources)  # they are written down
-        else:
+        if not self._begun:  # else they are written down
             ledger.note(MADE, resources)
 
     def _read(
@@ -351,7 +355,7 @@ class Backup:
     ) -> tuple[list[DiskImage], int]:
         """Read all disks; the images, and the bytes that were stored for them."""
         request, repository = self._request, self._repository
-        index = ChunkIndex(repository, run, now=self._clock.now())
+        index = ChunkIndex(repository, self._index_id, now=self._clock.now())
         packs = PackWriter(repository, on_stored=index.stored)
         at_once = min(request.disks_at_once, len(machine.disks))
         together = Together(at_once, lease.check)

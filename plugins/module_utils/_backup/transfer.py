@@ -103,6 +103,7 @@ class Transfer:
                     )
                 except (DiffUnavailable, DamagedObject, _NotTrusted) as error:
                     image.level, image.base, image.full = FULL, None, self.run
+                    ranges.untold = 0
                     image.fallback = getattr(error, "message", str(error))
             if image.level == FULL:
                 self._full(image, blob, access, ranges, stats, sums)
@@ -180,6 +181,7 @@ class Transfer:
                 ) from error
             runs = chunk_runs(counted(older), self.repository.chunk_size, image.size)
             image.roots, touched = self.reader.read(blob, image.size, runs, tree, stats)
+        untold = ranges.untold
         source = random.Random(self.run)  # noqa: S311 - draws a sample, keeps no secret
         chunks = audit.choose(
             self._count(ranges.allocated(access, Range(0, image.size)), sums),
@@ -188,6 +190,8 @@ class Transfer:
             source,
         )
         different = self.reader.first_difference(blob, image.size, tree, chunks, stats)
+        # Of the whole list, only samples were read.
+        ranges.untold = untold
         if different is not None:
             at = different * self.repository.chunk_size
             raise _NotTrusted(

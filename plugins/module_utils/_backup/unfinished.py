@@ -16,6 +16,7 @@ from .._compute.ids import ResourceId, same_id
 from .._compute.protectability import is_v2, sku_of
 from .._compute.restore_points import get_point, state_of
 from .._compute.snapshots import find_snapshot
+from .._compute.storage_profile import disk_entries, disk_id
 from .._errors import NotFound, VmguardError
 from .._repository import names
 from .capture import point_id, snapshot_ids
@@ -32,6 +33,15 @@ KEPT_FOR = timedelta(days=2)
 def is_filled_slowly(machine: Machine) -> bool:
     """Whether Azure fills snapshots of the machine's disks in the background."""
     return any(is_v2(sku_of(disk.resource, disk.entry)) for disk in machine.disks)
+
+
+def can_go_on(machine: Machine, request: BackupRequest) -> bool:
+    """Whether a later run could go on with what this one makes.
+
+    Of snapshots of several disks nobody knows later whether the machine was at rest when they began.
+    """
+    at_once = request.source == RESTORE_POINT or len(machine.disks) == 1
+    return is_filled_slowly(machine) and (at_once or not request.require_consistency)
 
 
 def find(
@@ -53,21 +63,18 @@ def find(
     Raises:
         AzureError, ConnectionFailed: Azure cannot be asked.
     """
-    if not is_filled_slowly(machine):
-        return None
-    if request.require_consistency and request.source != RESTORE_POINT and len(machine.disks) > 1:
-        # Whether the machine was at rest then is not known any more.
+    if not can_go_on(machine, request):
         return None
     for run in sorted(ledgers, reverse=True):
         begun = names.moment(run)
         if begun is None or run <= newest or now - begun > KEPT_FOR:
             continue
-        if _can_go_on(owner, machine, request, run, ledgers[run]):
+        if _is_the_same(owner, machine, request, run, ledgers[run]):
             return run
     return None
 
 
-def _can_go_on(
+def _is_the_same(
     owner: Owner, machine: Machine, request: BackupRequest, run: str, entries: list[Entry]
 ) -> bool:
     if any(entry.problem for entry in entries):
@@ -75,7 +82,7 @@ def _can_go_on(
     made = {one.lower() for entry in entries if entry.kind == MADE for one in entry.resources}
     if request.source == RESTORE_POINT:
         expected = [point_id(owner.arm, machine, request, owner.point_name(run))]
-        return made == {expected[0].lower()} and _is_point(owner, run, expected[0])
+        return made == {expected[0].lower()} and _is_point(owner, run, machine, expected[0])
     ids = snapshot_ids(owner.arm, machine, request, run)
     if made != {one.lower() for one in ids.values()}:
         return False
@@ -96,7 +103,8 @@ def _is_snapshot(owner: Owner, run: str, disk: BackupDisk, snapshot: str) -> boo
     )
 
 
-def _is_point(owner: Owner, run: str, point: str) -> bool:
+def _is_point(owner: Owner, run: str, machine: Machine, point: str) -> bool:
+    """Whether it is the run's restore point, and holds the disks that are to be backed up."""
     try:
         if owner.judge(point, run) is not Claim.CONFIRMED:
             return False
@@ -104,12 +112,21 @@ def _is_point(owner: Owner, run: str, point: str) -> bool:
         return False
     parsed = ResourceId.parse(point)
     found = get_point(owner.arm, parsed.group, parsed.name, parsed.child_names[0])
-    return found is not None and state_of(found) in ("Creating", "Succeeded")
+    if found is None or state_of(found) not in ("Creating", "Succeeded"):
+        return False
+    has = found["properties"]
+    wanted = {disk.id.lower() for disk in machine.disks}
+    left_out = {str(one.get("id")).lower() for one in has.get("excludeDisks") or []}
+    if state_of(found) == "Creating":
+        return not wanted & left_out
+    held = {disk_id(one).lower() for one in disk_entries(has.get("sourceMetadata"))}
+    return wanted <= held - left_out
 
 
-def explain(error: VmguardError, run: str) -> None:
+def explain(error: VmguardError, run: str, now: datetime) -> None:
     """Say what becomes of snapshots that are not filled when the time is over."""
+    end = ((names.moment(run) or now) + KEPT_FOR).isoformat(timespec="minutes")
     error.hint = (
         f"Azure goes on filling what the backup {run} is made from, and nothing of it was deleted. Run"
-        " the same task again within two days: it goes on with that. A longer wait_timeout waits longer."
+        f" the same task again before {end}: it goes on with that. A longer wait_timeout waits longer."
     )
