@@ -17,8 +17,9 @@ from .._compute.restore_point_collections import get_collection, source_id
 from .._compute.restore_point_request import default_collection
 from .._compute.restore_point_waiting import is_complete
 from .._compute.restore_points import delete_point, get_point
+from .._compute.status import replication
 from .._compute.storage_profile import disk_entries, disk_id
-from .._errors import InputError, NotFound
+from .._errors import AzureError, InputError, NotFound
 from .plan import Point, Raw
 
 _DO_WITHOUT = "say safety_restore_point: false to do without."
@@ -96,23 +97,43 @@ def safety_taken(arm: ArmClient, point_id: str) -> bool:
     return raw is not None and raw["properties"].get("provisioningState") == "Succeeded"
 
 
-def await_safety_point(arm: ArmClient, point_id: str) -> None:
-    """Wait until a safety restore point needs its source no more: Premium SSD v2 and Ultra disks are
+def await_safety_point(arm: ArmClient, point_id: str, *, wait: bool = True) -> None:
+    """Make sure that a safety restore point needs its source no more: Premium SSD v2 and Ultra disks are
     copied into it in the background after it has succeeded.
+
+    Args:
+        wait: for the end of that; else it is looked at once.
 
     Raises:
         OperationTimeout: it takes longer than the deadline allows.
         NotFound: it is not there.
+        AzureError: it is not whole.
     """
     parsed = ResourceId.parse(point_id)
+    name = parsed.child_names[0]
 
     def look() -> Raw:
-        found = get_point(arm, parsed.group, parsed.name, parsed.child_names[0], expand=True)
+        found = get_point(arm, parsed.group, parsed.name, name, expand=True)
         if found is None:
-            raise NotFound(f"The safety restore point {parsed.child_names[0]} is gone.")
+            raise NotFound(f"The safety restore point {name} is gone.")
         return found
 
-    arm.wait_until(look, is_complete, operation="hydrate restore point", resource=point_id)
+    found = look()
+    if wait and not is_complete(found):
+        found = arm.wait_until(
+            look, is_complete, operation="hydrate restore point", resource=point_id
+        )
+    progress = replication(found["properties"].get("instanceView"))
+    failed = found["properties"].get("provisioningState") != "Succeeded" or (
+        progress is not None and progress["state"] == "failed"
+    )
+    if failed or not is_complete(found):
+        what = "did not get all of its disks" if failed else "is still being filled"
+        raise AzureError(
+            f"The safety restore point {name} {what}.",
+            code="SafetyPointNotWhole",
+            resource=point_id,
+        )
 
 
 def delete_safety_point(arm: ArmClient, point_id: str, vm_id: str) -> None:

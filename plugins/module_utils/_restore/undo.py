@@ -114,7 +114,7 @@ def undo_in_place(
         except VmguardError as error:
             started = f", but starting it failed: {error.message.rstrip('.')}"
     left = remove_made(arm, journal, used_too=touched and not keep_used)
-    kept = [one for one in journal.made if find_disk(arm, one)] if keep_used else []
+    kept = _used(arm, journal) if keep_used else []
     if journal.safety:
         left += _remove_safety(arm, journal)
     if journal.old_disks == "delete":
@@ -167,11 +167,14 @@ def _originals(arm: ArmClient, journal: Journal) -> str:
     return ", ".join(told)
 
 
-def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undone:
+def undo_new(
+    arm: ArmClient, journal: Journal, *, used_too: bool = True, spare: Iterable[str] = ()
+) -> Undone:
     """Delete the machine and the disks that a run made.
 
     Args:
         used_too: also disks that were attached to something: that was this run's own machine.
+        spare: ids of disks that stay where they were ever attached.
     """
     if journal.vm:
         try:
@@ -185,7 +188,7 @@ def undo_new(arm: ArmClient, journal: Journal, *, used_too: bool = True) -> Undo
                 hint=f"Delete {name} and its disks, then run the task again.",
                 left=[journal.vm],
             )
-    left = remove_made(arm, journal, used_too=used_too)
+    left = remove_made(arm, journal, used_too=used_too, spare=spare)
     if left:
         return Undone(
             f"These disks of the failed restore could not be deleted: {_names(left)}.{reason(left)}",
@@ -207,19 +210,23 @@ def _delete_made_vm(arm: ArmClient, journal: Journal) -> None:
         delete_vm(arm, parsed.group, parsed.name)
 
 
-def remove_made(arm: ArmClient, journal: Journal, *, used_too: bool = False) -> list[str]:
+def remove_made(
+    arm: ArmClient, journal: Journal, *, used_too: bool = False, spare: Iterable[str] = ()
+) -> list[str]:
     """Delete the disks that the run made, the one that bears its record last; what is left of them.
 
     Args:
         used_too: also disks that were attached to something; else those stay, and are nobody's.
     """
     left: list[str] = []
+    spared = {one.lower() for one in spare}
     for one in [*journal.made[1:], *journal.made[:1]]:
+        too = used_too and one.lower() not in spared
         if left and one in journal.made[:1] and journal.target != "in_place":
             left.append(one)  # the record stays while anything else does
             continue
         try:
-            patiently(arm, partial(_remove_made_disk, arm, journal, one, used_too), TIDY_SECONDS)
+            patiently(arm, partial(_remove_made_disk, arm, journal, one, too), TIDY_SECONDS)
         except VmguardError as error:
             left.append(Left.behind(one, error))
     return left
@@ -290,14 +297,32 @@ def _remove_replaced_disk(arm: ArmClient, journal: Journal, place: Place, check:
 
 def tag_replaced(arm: ArmClient, journal: Journal, *, away: bool = False) -> None:
     """Write the run on the disks that it replaces and is to delete; or take that back."""
-    for one in [place.old for place in journal.places if place.old]:
+
+    def act(one: str) -> None:
         found = find_disk(arm, one)
         tags = tags_of(found)
         wanted = {name: value for name, value in tags.items() if name != REPLACED_TAG}
         if not away:
             wanted[REPLACED_TAG] = journal.run
         if found is not None and tags != wanted:
-            insist(arm, partial(update_disk, arm, one, {"tags": wanted}))
+            update_disk(arm, one, {"tags": wanted}, once=True)
+
+    for one in [place.old for place in journal.places if place.old]:
+        insist(arm, partial(act, one))
+
+
+def _used(arm: ArmClient, journal: Journal) -> list[str]:
+    """The disks of a run that are there and were attached to something, as far as they can be read.
+
+    One whose tags somebody replaced counts as well: the record names it.
+    """
+    found = []
+    for one in journal.made:
+        with contextlib.suppress(VmguardError):
+            disk = find_disk(arm, one)
+            if disk is not None and was_used(disk):
+                found.append(one)
+    return found
 
 
 def _remove_safety(arm: ArmClient, journal: Journal) -> list[str]:

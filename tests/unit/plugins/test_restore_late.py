@@ -15,6 +15,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._compute.disks impor
 )
 from ansible_collections.vmguard.azure.plugins.module_utils._errors import VmguardError
 from ansible_collections.vmguard.azure.plugins.module_utils._repository.lease import Holder
+from ansible_collections.vmguard.azure.plugins.module_utils._restore import safety
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.journal import Journal
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.lock import (
     Lock,
@@ -24,7 +25,7 @@ from ansible_collections.vmguard.azure.plugins.module_utils._restore.lock import
 from ansible_collections.vmguard.azure.plugins.module_utils._restore.request import Outcome
 from restore_bench import Bench, open_bench
 from restore_worlds import Killed, KillingTransport, World, kill
-from test_restore_together import Meanwhile, attempt, detach
+from test_restore_together import Meanwhile, attempt, change, detach
 
 FIXED = {"disk_name_pattern": "fix-{role}"}
 # The writes of a restore in place of three disks: see test_restore_records.
@@ -373,3 +374,61 @@ def test_replaced_disks_stay_while_the_safety_point_needs_them(bench: Bench, hou
     assert (
         any("safety restore point may still need them" in one for one in outcome.warnings) is kept
     )
+
+
+def test_replaced_disks_stay_where_the_safety_point_failed_to_copy_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = bench.machine([{"lun": 0, "sku": "PremiumV2_LRS", "caching": "None"}])
+    bench.protect(machine)
+    old = {disk for disk, _caching in bench.attached(machine).values()}
+    failed = {"state": "failed", "percent": 40}
+    monkeypatch.setattr(safety, "replication", lambda _view: failed)
+    outcome = bench.restore(machine, "in_place", allow_stop=True, old_disks="delete")
+    assert old <= bench.disks(machine.group) and outcome.deleted_disks == []
+    assert any("did not get all of its disks" in one for one in outcome.warnings)
+
+
+def test_new_disks_that_were_booted_and_taken_out_again_are_not_the_point(world: World) -> None:
+    """Somebody starts the machine on the new disks, dislikes it, and attaches the original ones."""
+    bench, group, name = world.bench, world.machine.group, world.machine.name
+    killed_where(world, " swapped ", "before")
+    bench.clock.sleep(3600)
+    virtual_machines.start(bench.look, group, name)
+    bench.write(world.machine, "not what was wanted")
+    used = attached(world)
+    virtual_machines.deallocate(bench.look, group, name)
+    change(world, [])
+    for lun, (disk, caching) in world.original.items():
+        entry = {"managedDisk": {"id": disk}, "caching": caching, "createOption": "Attach"}
+        if lun is None:
+            profile = {
+                "osDisk": {**entry, "createOption": "FromImage", "name": disk.rsplit("/", 1)[1]}
+            }
+        else:
+            profile = {"dataDisks": [*profile.get("dataDisks", []), {**entry, "lun": lun}]}
+        virtual_machines.update_vm(
+            bench.look, group, name, {"properties": {"storageProfile": profile}}
+        )
+    world.restore("in_place")
+    assert world.digests() == world.then
+    assert used <= unique(world) and not used & attached(world)
+
+
+def test_a_disk_of_a_killed_run_that_was_used_since_survives_the_next_failure(world: World) -> None:
+    """It was attached to another machine, and detached again."""
+    bench, group = world.bench, world.machine.group
+    assert kill(world, "disks", 3, "after", **FIXED)
+
+    made = bench.named("disks", group, "fix-lun0")
+    vm = bench.get(world.machine)
+    spare = {"lun": 9, "createOption": "Attach", "managedDisk": {"id": made}}
+    data = vm["properties"]["storageProfile"]["dataDisks"]
+    change(world, [*data, spare])
+    change(world, data)
+    used = unique(world, [made])
+    bench.control.fault("^PUT .*/disks/", kind="status", status=400, code="Bad", times=0)
+    failed = attempt(lambda: world.restore("disks", **FIXED))
+    bench.control.clear_faults()
+    assert isinstance(failed, VmguardError)
+    assert used <= unique(world)

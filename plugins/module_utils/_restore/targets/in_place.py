@@ -40,7 +40,8 @@ from ..plan import (
 from ..prepare import choose_disks, plan_disks, read_disks
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
 from ..safety import check_safety, safety_id
-from .in_place_run import InPlaceRun, read_back, remove_record, settle
+from .in_place_run import InPlaceRun, read_back
+from .settle import remove_record, settle
 
 Attachments = dict[Lun, Raw]
 
@@ -88,7 +89,9 @@ def restore_in_place(
     _check_power(vm, request)
     _check_moved(vm, chosen, basis.attached)
     if power_state(vm) == "stopped":
-        outcome.warnings.append(f"{vm['name']} was stopped and allocated; it is deallocated now.")
+        outcome.warnings.append(
+            f"{vm['name']} is stopped and allocated; the restore deallocates it."
+        )
     known = read_disks(arm, point, chosen, outcome.warnings, current)
     planned = plan_disks(
         arm, point, request, known,
@@ -197,18 +200,17 @@ def _was_used(arm: ArmClient, vm: Raw, dead: Journal, attached: Attachments) -> 
     The run deallocates it. A machine in another state, or one that was stopped or started long after
     (which is what Azure keeps as the time of a disk's last change of owner), may have written to its disks.
     """
-    swapped = [
-        place for place in dead.places if same_id(disk_id(attached.get(place.lun)), place.new)
-    ]
-    if not swapped:
-        return False
+    swapped = any(same_id(disk_id(attached.get(place.lun)), place.new) for place in dead.places)
+    # Also of disks that are detached again: somebody may have put the original ones back.
     times = [
         parse_time(told)
-        for place in swapped
+        for place in dead.places
         if (disk := find_disk(arm, place.new))
+        and made_by_run(disk, dead.run)
         and (told := disk["properties"].get("LastOwnershipUpdateTime"))
     ]
-    return power_state(vm) != "deallocated" or any(moment > dead.until for moment in times)
+    running = swapped and power_state(vm) != "deallocated"
+    return running or any(moment > dead.until for moment in times)
 
 
 def _all_swapped(dead: Journal, attached: Attachments) -> bool:
@@ -390,9 +392,12 @@ def _done_before(
     def act() -> Outcome:
         settled = settle(arm, dead, clock, request.old_disks)
         if ours:
-            outcome.deleted_disks, outcome.kept_disks = settled.gone, settled.left
-        if settled.no_room:
-            outcome.warnings.append(settled.no_room)
+            outcome.deleted_disks = settled.gone
+            outcome.kept_disks = [str(one) for one in settled.left]
+            outcome.warnings += [one for one in (settled.why, settled.no_room) if one]
+        elif told := settled.sentence():
+            outcome.warnings.append(told)
+            outcome.kept_disks = [*outcome.kept_disks, *settled.kept]
         read_back(arm, outcome, sources)
         return outcome
 

@@ -19,7 +19,7 @@ from ..._compute.ids import ResourceId, same_id
 from ..._compute.virtual_machines import find_vm
 from ..._errors import AzureError, OperationTimeout, VmguardError
 from ..._repository.lease import Holder
-from ..disks import Reconciler, Standing, State
+from ..disks import Reconciler, Standing, State, remove_disk
 from ..journal import ALIVE_STEPS, ALIVE_UNRENEWED, FILLING, Journal
 from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, held
 from ..maker import Maker, Overtaken
@@ -156,8 +156,8 @@ def undo_dead(arm: ArmClient, dead: Journal, clock: SystemClock) -> None:
         )
 
 
-def _take_over(lock: Lock, dead: Journal) -> None:
-    """Take the record of a killed run.
+def _take_over(lock: Lock, dead: Journal) -> bool:
+    """Take the record of a killed run; False where its disk takes no tags, and it is that run's still.
 
     Raises:
         RestoreHeld: another run came first.
@@ -174,6 +174,8 @@ def _take_over(lock: Lock, dead: Journal) -> None:
         there = lock.carrier.journal(lock.carrier.read())
         if there is None or (there.run, there.holder) != (dead.run, dead.holder):
             raise PlanOutdated(error.message, resource=lock.carrier.id) from error
+        return False
+    return True
 
 
 class MakingRun:
@@ -250,7 +252,7 @@ class MakingRun:
                 self._need_own(error)
                 # By then what the killed run made is this one's to delete, or to leave with its record.
                 self._taken = True
-            undone = undo_new(self._arm, self._ours())
+            undone = undo_new(self._arm, self._ours(), spare=self._not_used_here())
             self._close_record(whole=undone.whole)
             raise RestoreFailed.after(error, undone.sentence, hint=undone.hint) from error
         finally:
@@ -317,7 +319,7 @@ class MakingRun:
         if made_by_restore(error.seen, journal.restore_id):
             remove_made(self._arm, replace(journal, made=journal.made[1:]))
         else:
-            undo_new(self._arm, journal)
+            undo_new(self._arm, journal, spare=self._not_used_here())
         self.lock.abandon(keep=False)
 
     def _ours(self) -> Journal:
@@ -325,6 +327,11 @@ class MakingRun:
         journal = self.lock.journal
         inherits = self._taken and self._making.dead is not None
         return replace(journal, process="") if inherits else journal
+
+    def _not_used_here(self) -> list[str]:
+        """What the killed run made, and this one does not use: somebody may have used it since."""
+        mine = {one.plan.id.lower() for one in self._making.standings}
+        return [one for one in self.lock.journal.made if one.lower() not in mine]
 
     def _take(self) -> Standing:
         """Make sure of being the only one: make the first disk with the record, or write it there."""
@@ -335,8 +342,10 @@ class MakingRun:
             self.lock.claim(dead.run if dead else None)
             return first
         if dead is not None and first.state is not State.ABSENT:
-            _take_over(self.lock, dead)
             self._took_over = True
+            if not _take_over(self.lock, dead):
+                remove_disk(self._arm, first.plan.id)
+                first = replace(first, state=State.ABSENT, seen=None)
         try:
             begun = self._maker.begin(first, first.state)
         except (AzureError, Overtaken) as error:
