@@ -20,6 +20,9 @@ _TIERS = (
     (4, 1), (8, 2), (16, 3), (32, 4), (64, 6), (128, 10), (256, 15), (512, 20), (1024, 30),
     (2048, 40), (4096, 50), (8192, 60), (16384, 70),
 )  # fmt: skip
+# GiB; smaller disks take no on-demand bursting
+# (learn.microsoft.com/azure/virtual-machines/disks-enable-bursting).
+_LEAST_FOR_BURSTING = 513
 _LARGEST_TIER = 80
 
 
@@ -114,12 +117,14 @@ def performance(facts: Facts, sku: str, size_gb: int) -> Raw:
     if facts.sku != sku:
         return {}
     told, kept = facts.properties, {}
+    # A disk that has grown since has more of it by its size alone, and a smaller one may not have as much.
+    today = told.get("diskSizeGB") or size_gb
     if is_v2(sku):
         names = ("diskIOPSReadWrite", "diskMBpsReadWrite")
-        kept = {name: told[name] for name in names if told.get(name)}
-    elif _tier(told.get("tier")) > _tier_of_size(size_gb):
+        kept = {name: told[name] for name in names if told.get(name) and size_gb >= today}
+    elif _tier(told.get("tier")) > max(_tier_of_size(size_gb), _tier_of_size(today)):
         kept["tier"] = told["tier"]
-    if told.get("burstingEnabled"):
+    if told.get("burstingEnabled") and size_gb >= min(today, _LEAST_FOR_BURSTING):
         kept["burstingEnabled"] = True
     if (told.get("maxShares") or 1) > 1:
         kept["maxShares"] = told["maxShares"]

@@ -262,3 +262,18 @@ def test_a_disk_of_an_edge_zone_stays_there() -> None:
     facts = {**original(), "extendedLocation": edge}
     assert body_of(point.disks[1], point, original=facts)["extendedLocation"] == edge
     assert "extendedLocation" not in body_of(point.disks[1], point, original=original())
+
+
+@pytest.mark.parametrize(
+    ("sku", "told"),
+    [
+        ("Premium_LRS", {"tier": "P60", "diskSizeGB": 8192}),
+        ("Premium_LRS", {"burstingEnabled": True, "diskSizeGB": 1024}),
+        ("PremiumV2_LRS", {"diskIOPSReadWrite": 60000, "diskSizeGB": 1024}),
+    ],
+)
+def test_what_a_disk_has_since_it_has_grown_is_not_sent(sku: str, told: dict[str, Any]) -> None:
+    """The size of the point is smaller than today's, and its limits are lower."""
+    point = make_point(raw_disk("data", 0))
+    found = planned(point.disks[1], point, original=original(sku, **told), size_gb=256)
+    assert not {"tier", "burstingEnabled", "diskIOPSReadWrite"} & found.properties.keys()

@@ -27,6 +27,7 @@ from restore_bench import Bench, open_bench
 from restore_worlds import Killed, KillingTransport, World, kill
 from test_restore_together import Meanwhile, attempt, change, detach
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 FIXED = {"disk_name_pattern": "fix-{role}"}
 # The writes of a restore in place of three disks: see test_restore_records.
 SECOND_UPDATE = 10
