@@ -248,7 +248,9 @@ def _predicted_disk(entry: Raw, disk: Raw | None) -> Raw:
 
 
 def _likely_mode(vm: Raw, body: Raw) -> str:
-    """What Azure decides on: see AZURE_FACTS, section 3."""
+    """What Azure aims at: application consistency of Windows, file system consistency of Linux, crash
+    consistency of a machine that does not run.
+    """
     asked = body.get("properties", {}).get("consistencyMode")
     statuses = (vm["properties"].get("instanceView") or {}).get("statuses") or []
     power = [item["code"] for item in statuses if item.get("code", "").startswith("PowerState/")]
