@@ -45,6 +45,11 @@ class Deadline:
         return max(0.0, self._end - self._clock.monotonic())
 
     @property
+    def now(self) -> float:
+        """Seconds of its clock, whose differences tell how long something took."""
+        return self._clock.monotonic()
+
+    @property
     def passed(self) -> bool:
         return self._clock.monotonic() >= self._end
 

@@ -166,17 +166,17 @@ class Maker:
             Overtaken: there is a disk of this name that is not of this process.
         """
         arrived: list[datetime] = []
-        left, took = self._arm.deadline.remaining, 0.0
+        began, took = self._arm.deadline.now, 0.0
 
         def answered(headers: Any) -> None:
             nonlocal took
-            took = left - self._arm.deadline.remaining
+            took = self._arm.deadline.now - began
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 arrived.append(parsedate_to_datetime(headers["Date"]))
 
         for attempt in range(1, _MOST_CREATES + 1):
             self._check()
-            left = self._arm.deadline.remaining
+            began = self._arm.deadline.now
             found = find_disk(self._arm, planned.id)
             if found is not None:
                 if attempt == 1 or tags_of(found).get(RUN_TAG) != body["tags"][RUN_TAG]:
@@ -219,7 +219,14 @@ class Maker:
         filled = upload and seen["properties"].get("diskState") not in UPLOADING
         if older or filled:
             disown(self._arm, seen, tags[RUN_TAG])
-        if older or filled or tags_of(seen).get(RUN_TAG) != tags[RUN_TAG]:
+            error = _overtaken(planned, seen)
+            error.message = (
+                f"The disk {planned.name} is older than the request that was to make it, or filled"
+                " already: it may be somebody else's. It is left without this restore's tags; delete it if"
+                " nobody else made it."
+            )
+            raise error
+        if tags_of(seen).get(RUN_TAG) != tags[RUN_TAG]:
             raise _overtaken(planned, seen)
 
     def complete(self, planned: DiskPlan) -> Raw:
