@@ -12,12 +12,7 @@ from tools import tree
 
 # What its options alone decide is the same in check mode, and not done twice.
 REFUSAL = "refusal"
-CHECKED_WHOLE = (
-    "backup_verify",
-    "disk_snapshot_backup",
-    "restore_point",
-    "restore_point_collection",
-)
+CHECKED_WHOLE = ("backup_verify", "disk_snapshot_backup", "restore_point")
 PLAYBOOKS = sorted(Path(__file__).parent.glob("*.yml"))
 
 
