@@ -43,6 +43,8 @@ from .plan import (
 AT_ONCE = 4
 _MOST_CHANGES = 15
 _MOST_CREATES = 8
+# Seconds that Azure may take between creating a disk and answering the request for it.
+_OLDER = 60.0
 _PAUSE = 2.0
 
 
@@ -213,7 +215,7 @@ class Maker:
             )
         created = seen["properties"].get("timeCreated")
         older = bool(
-            arrived and created and (arrived - parse_time(created)).total_seconds() > SETTLE
+            arrived and created and (arrived - parse_time(created)).total_seconds() > _OLDER
         )
         upload = planned.source.image is not None
         filled = upload and seen["properties"].get("diskState") not in UPLOADING

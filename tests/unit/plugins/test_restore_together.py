@@ -91,6 +91,10 @@ def assert_one_works(first: Result, second: Result) -> None:
     refused = [one for one in results if isinstance(one, VmguardError)]
     assert done, results
     for one in refused:
+        if one.code == "DiskExists":
+            # Its request for a disk came when the other one had long filled that disk.
+            assert "is not of this restore" in one.message
+            continue
         assert isinstance(one, RestoreHeld), one
         assert "Another restore works on" in one.message and "which began at" in one.message
     if len(done) == 2:
