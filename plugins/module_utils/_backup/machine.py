@@ -21,7 +21,6 @@ from .._errors import InputError, VmguardError
 from .._secrets import HIDDEN, scrub
 from .request import RESTORE_POINT, BackupRequest
 
-NETWORK_API_VERSION = "2022-11-01"
 Raw = dict[str, Any]
 # There is nothing to take a snapshot of, or nothing that would start from it.
 _NO_SNAPSHOT = ("UnmanagedDisk", "EphemeralOSDisk", "ConfidentialVM")
@@ -228,7 +227,7 @@ def configuration(arm: ArmClient, machine: Machine, warnings: list[str]) -> Raw:
     interfaces = []
     for interface in profile.get("networkInterfaces") or []:
         try:
-            interfaces.append(arm.get(interface["id"], NETWORK_API_VERSION))
+            interfaces.append(arm.get(interface["id"]))
         except VmguardError as error:
             warnings.append(f"A network interface is not in the configuration: {error.message}")
     found = {

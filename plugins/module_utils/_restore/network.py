@@ -110,7 +110,7 @@ def _network_losses(source_vm: Raw | None, nic: Raw, kept: Raw, name: str) -> li
 def _need_network(arm: ArmClient, given: str, what: str) -> dict[str, Any]:
     ResourceId.parse(given)
     try:
-        return arm.get(given, new_machine.NETWORK_API_VERSION)
+        return arm.get(given)
     except NotFound as error:
         raise NotFound(
             f"There is no {what} {given}.",
@@ -162,7 +162,7 @@ def _source_interface(
     if elsewhere(point, arm.subscription_id):
         return nothing
     try:
-        return arm.get(primary[0]["id"], new_machine.NETWORK_API_VERSION)
+        return arm.get(primary[0]["id"])
     except NotFound:
         return nothing
     except VmguardError as error:

@@ -13,8 +13,6 @@ from .fit import security_type
 from .machine import storage_profile
 from .plan import DiskPlan, Point, Raw
 
-# Of the resources in Microsoft.Network that are read.
-NETWORK_API_VERSION = "2022-11-01"
 # Of an interface that is described with its machine: the one version that every API version of
 # Microsoft.Compute names (NetworkApiVersion; 2022-11-01 came with azure-rest-api-specs#32600).
 INTERFACE_API_VERSION = "2020-11-01"

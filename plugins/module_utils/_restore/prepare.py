@@ -26,7 +26,6 @@ from .source.backup import elsewhere, source_of
 
 # Run, content and replacement tags, and a record of up to 64 disks.
 _TAGS_OF_A_RUN = 16
-GROUP_API_VERSION = "2021-04-01"
 
 _VM_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 
@@ -207,7 +206,7 @@ def need_group(arm: ArmClient, group: str) -> None:
     """
     described = f"/subscriptions/{arm.subscription_id}/resourceGroups/{group}"
     try:
-        arm.get(described, GROUP_API_VERSION)
+        arm.get(described)
     except NotFound as error:
         raise NotFound(
             f"There is no resource group {group} in the subscription {arm.subscription_id}.",
