@@ -38,9 +38,10 @@ from ..plan import (
     tags_of,
 )
 from ..prepare import choose_disks, plan_disks, read_disks
+from ..read_back import read_back
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
 from ..safety import check_safety, safety_id
-from .in_place_run import InPlaceRun, read_back
+from .in_place_run import InPlaceRun
 from .settle import remove_record, settle
 
 Attachments = dict[Lun, Raw]
@@ -366,7 +367,6 @@ def _done_before(
 ) -> Outcome:
     """The machine has the disks of this restore; what a killed run has left is finished or undone."""
     dead = basis.dead
-    sources = {disk.lun: disk for disk in chosen}
     outcome.ready, outcome.reason = True, ALREADY_RESTORED
     outcome.message = (
         "The machine's disks are those of this restore; force: true restores once more."
@@ -375,7 +375,7 @@ def _done_before(
     if dead is None:
         if over is not None:
             write(lambda: remove_record(arm, over, clock))
-        read_back(arm, outcome, sources, basis.vm)
+        read_back(arm, outcome, chosen, basis.vm)
         if outcome.power_state != "running":
             outcome.message += f" It is {outcome.power_state}."
         return outcome
@@ -398,7 +398,7 @@ def _done_before(
         elif told := settled.sentence():
             outcome.warnings.append(told)
             outcome.kept_disks = [*outcome.kept_disks, *settled.kept]
-        read_back(arm, outcome, sources)
+        read_back(arm, outcome, chosen)
         return outcome
 
     return write(act, outcome)

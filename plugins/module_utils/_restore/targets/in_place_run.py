@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
-from ..._compute.disks import find_disk, get_disk
+from ..._compute.disks import find_disk
 from ..._compute.ids import ResourceId, same_id
 from ..._compute.storage_profile import Lun, attached_disks, disk_id, role
-from ..._compute.virtual_machines import get_vm, power_state
+from ..._compute.virtual_machines import get_vm
 from ..._errors import OperationTimeout, VmguardError
 from ..disks import Standing, State
 from ..fit import need_fitting
@@ -29,10 +29,9 @@ from ..maker import Maker
 from ..plan import (
     Point,
     Raw,
-    RestoredDisk,
-    SourceDisk,
     tags_of,
 )
+from ..read_back import read_back
 from ..request import Outcome, Request, RestoreFailed
 from ..safety import (
     delete_safety_point,
@@ -50,28 +49,6 @@ from ..steps import (
 )
 from ..undo import Undone, loose_disks, reason, remove_replaced, tag_replaced, undo_in_place
 from .settle import end_run, needed_by_safety
-
-
-def read_back(
-    arm: ArmClient, outcome: Outcome, sources: dict[Lun, SourceDisk], vm: Raw | None = None
-) -> None:
-    """Put into the outcome what Azure has now.
-
-    Args:
-        vm: as it was just read, with its power state.
-    """
-    if vm is None:
-        parsed = ResourceId.parse(outcome.vm_id or "")
-        vm = get_vm(arm, parsed.group, parsed.name, instance_view=True)
-    attached = attached_disks(vm)
-    outcome.disks = [
-        RestoredDisk(
-            source, disk_id(attached[lun]), get_disk(arm, disk_id(attached[lun])), attached[lun]
-        )
-        for lun, source in sources.items()
-        if lun in attached
-    ]
-    outcome.power_state = power_state(vm)
 
 
 class InPlaceRun:
@@ -382,6 +359,4 @@ class InPlaceRun:
         if self._request.wait:
             settled_vm(self._arm, journal.vm)
         outcome.safety_restore_point = journal.safety or None
-        read_back(
-            self._arm, outcome, {one.plan.source.lun: one.plan.source for one in self._standings}
-        )
+        read_back(self._arm, outcome, [one.plan.source for one in self._standings])

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from ..._arm.client import ArmClient
 from ..._clock import SystemClock
-from ..._compute.disks import find_disk, get_disk
+from ..._compute.disks import find_disk
 from ..._compute.ids import ResourceId, resource_id, same_id
-from ..._compute.storage_profile import attached_disks, disk_id, os_disk
+from ..._compute.storage_profile import disk_id, os_disk
 from ..._compute.virtual_machines import create_vm, deallocate, find_vm, get_vm, power_state
 from ..._errors import Conflict, InputError, OperationFailed
 from ..._repository.lease import Holder
@@ -46,6 +46,7 @@ from ..prepare import (
     read_source_vm,
     zones_here,
 )
+from ..read_back import read_back
 from ..request import ALREADY_RESTORED, Outcome, Request, Write
 from ..steps import close_record, settled_vm
 from .making import MakingRun, journal_of, look
@@ -167,16 +168,8 @@ def _need_made(vm: Raw) -> None:
 
 
 def _read_back(arm: ArmClient, outcome: Outcome, chosen: list[SourceDisk]) -> Outcome:
-    """Put into the outcome what Azure has now."""
-    parsed = ResourceId.parse(outcome.vm_id or "")
-    vm = get_vm(arm, parsed.group, parsed.name, instance_view=True)
-    entries = attached_disks(vm)
-    outcome.disks = []
-    for source in chosen:
-        if entry := entries.get(source.lun):
-            seen = get_disk(arm, disk_id(entry))
-            outcome.disks.append(RestoredDisk(source, disk_id(entry), seen, entry))
-    outcome.power_state = power_state(vm)
+    """Put into the outcome what Azure has now, and whether the machine is whole."""
+    vm = read_back(arm, outcome, chosen)
     outcome.ready = vm["properties"].get("provisioningState") == "Succeeded"
     return outcome
 
