@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -54,18 +55,22 @@ def may_repeat(error: VmguardError) -> bool:
     return unknown or (isinstance(error, AzureError) and passing(error))
 
 
-def wait_out(arm: ArmClient, act: Callable[[], _Result]) -> _Result:
+def wait_out(arm: ArmClient, act: Callable[[], _Result], most: int | None = None) -> _Result:
     """Do it again while the refusal passes by itself, up to the deadline.
+
+    Args:
+        most: how often it is tried at the most; None for no other end than the deadline.
 
     Raises:
         VmguardError: as ``act``, when the deadline has passed or the refusal stays.
     """
     pauses = Pauses()
-    while True:
+    for attempt in itertools.count(1):
         try:
             return act()
         except AzureError as error:
             pause = max(error.retry_after or 0.0, pauses.next())
-            if not passing(error) or pause >= arm.deadline.remaining:
+            if not passing(error) or attempt == most or pause >= arm.deadline.remaining:
                 raise
             arm.deadline.pause(pause)
+    raise AssertionError

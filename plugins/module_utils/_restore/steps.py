@@ -14,7 +14,7 @@ from typing import TypeVar
 from .._arm.client import ArmClient
 from .._arm.waiting import Pauses
 from .._compute.ids import ResourceId
-from .._compute.passing import passing
+from .._compute.passing import wait_out
 from .._compute.storage_profile import attached_disks, by_place, disk_id, role
 from .._compute.virtual_machines import (
     deallocate,
@@ -41,9 +41,7 @@ UNDO_SECONDS = 1800.0
 # What is only in the way of tidiness: a disk or a safety point that cannot be deleted.
 TIDY_SECONDS = 180.0
 _MOST_UPDATES = 4
-_MOST_ATTEMPTS = 30
-_PAUSE = 2.0
-_LONGEST = 5  # times the pause
+_MOST_ATTEMPTS = 34
 # Refusals that waiting does not change.
 _FINAL = (
     "ScopeLocked",
@@ -131,15 +129,7 @@ def insist(arm: ArmClient, act: Callable[[], _Result]) -> _Result:
     Raises:
         VmguardError: as ``act``.
     """
-    for attempt in range(1, _MOST_ATTEMPTS + 1):
-        try:
-            return act()
-        except AzureError as error:
-            pause = max(error.retry_after or 0.0, _PAUSE * min(attempt, _LONGEST))
-            if not passing(error) or attempt == _MOST_ATTEMPTS or pause >= arm.deadline.remaining:
-                raise
-            arm.deadline.pause(pause)
-    raise AssertionError
+    return wait_out(arm, act, _MOST_ATTEMPTS)
 
 
 def stop_vm(arm: ArmClient, vm_id: str, check: Check) -> None:

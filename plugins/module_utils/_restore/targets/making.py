@@ -21,7 +21,7 @@ from ..._errors import AzureError, OperationTimeout, VmguardError
 from ..._repository.lease import Holder
 from ..disks import Reconciler, Standing, State, remove_disk
 from ..journal import ALIVE_STEPS, ALIVE_UNRENEWED, FILLING, Journal
-from ..lock import Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, held
+from ..lock import Carrier, Lock, OnDisk, PlanOutdated, RestoreHeld, RestoreTakenOver, held
 from ..maker import Maker, Overtaken
 from ..plan import DiskPlan, Point, Raw, made_by_restore, made_by_run
 from ..request import RestoreFailed
@@ -171,11 +171,16 @@ def _take_over(lock: Lock, dead: Journal) -> bool:
         raise PlanOutdated(error.message, resource=error.resource, hint=error.hint) from error
     except VmguardError as error:
         # A disk that is being uploaded to may not take tags; what is so on it counts.
-        there = lock.carrier.journal(lock.carrier.read())
-        if there is None or (there.run, there.holder) != (dead.run, dead.holder):
+        if not _bears(lock.carrier, dead):
             raise PlanOutdated(error.message, resource=lock.carrier.id) from error
         return False
     return True
+
+
+def _bears(carrier: Carrier, journal: Journal) -> bool:
+    """Whether the record that lies there is this one, of the same run and process."""
+    there = carrier.journal(carrier.read())
+    return there is not None and (there.run, there.holder) == (journal.run, journal.holder)
 
 
 class MakingRun:
@@ -301,11 +306,7 @@ class MakingRun:
     def _is_still_of_the_dead(self) -> bool:
         """Whether the record is that of the killed run that this one was to go on with, and never did."""
         dead = self._making.dead
-        seen = self.lock.carrier.read()
-        there = self.lock.carrier.journal(seen) if seen is not None else None
-        if dead is None or there is None:
-            return False
-        return (there.run, there.holder) == (dead.run, dead.holder)
+        return dead is not None and _bears(self.lock.carrier, dead)
 
     def _give_way(self, error: Overtaken) -> None:
         """Somebody else made a disk of ours.

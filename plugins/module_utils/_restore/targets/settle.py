@@ -15,20 +15,10 @@ from ..._errors import VmguardError
 from ..._repository.lease import Holder
 from ..journal import SWAPPED, UNDOING, UNTOUCHED, Journal
 from ..lock import Lock, OnMachine
-from ..plan import (
-    RUN_TAG,
-    ended_tag,
-    made_by_run,
-    tags_of,
-)
+from ..plan import RUN_TAG, ended_tag, made_by_run, tags_of
 from ..request import RestoreFailed
-from ..safety import (
-    await_safety_point,
-)
-from ..steps import (
-    insist,
-    start_if_room,
-)
+from ..safety import await_safety_point
+from ..steps import insist, start_if_room
 from ..undo import reason, remove_replaced, tag_replaced, undo_in_place
 
 
